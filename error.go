@@ -1,0 +1,21 @@
+package sallyport
+
+import "errors"
+
+// Errors that cross rooms. A store wraps ErrNotFound for what does not exist
+// or belongs to another tenant, and ErrConflict for what exists already.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("already exists")
+	ErrFinal    = errors.New("is revoked, which is final")
+)
+
+// Fault is one thing that is wrong with an operator's input: where, what, and
+// what would be right.
+type Fault struct {
+	File string
+	Line int
+	Path string // such as apis.orders.limits[0].per
+	Text string
+	Hint string // the allowed values or the cure; "" where there is none
+}

@@ -1,0 +1,69 @@
+package sallyport
+
+// Chain says how Envoy asks: with two filters, or with one.
+type Chain uint8
+
+const (
+	// ChainUnset leaves the choice to the policy; there it means Paired.
+	ChainUnset Chain = iota
+	// Paired is ext_authz followed by the ratelimit filter: Check identifies
+	// the caller, ShouldRateLimit takes the quota.
+	Paired
+	// Fused is ext_authz alone: Check takes the quota itself.
+	Fused
+)
+
+// String returns the chain's name in configuration and context extensions.
+func (c Chain) String() string {
+	switch c {
+	case Paired:
+		return "paired"
+	case Fused:
+		return "fused"
+	}
+	return ""
+}
+
+// ParseChain is the inverse of String; anything else is ChainUnset, false.
+func ParseChain(s string) (Chain, bool) {
+	switch s {
+	case "paired":
+		return Paired, true
+	case "fused":
+		return Fused, true
+	}
+	return ChainUnset, false
+}
+
+// Header is one header line of a request. Name is in lower case; a header
+// that was sent twice is two of them where Envoy keeps them apart.
+type Header struct{ Name, Value string }
+
+// Request is what a decision is made on: one HTTP request as the proxy vouches
+// for it. Its strings may share one backing array; they stay valid for good.
+type Request struct {
+	API     string // the route's context extension "api"; "" leaves it to Host
+	Chain   Chain  // the route's context extension "chain"; ChainUnset leaves it to the policy
+	Method  string // as sent, not upper-cased: methods are case-sensitive (RFC 9110 §9.1)
+	Host    string // as sent: may carry a port, a trailing dot, upper case
+	Path    string // as the upstream will see it, without the query
+	Query   string // without the question mark
+	Headers []Header
+	Source  string // the address that Envoy vouches for, without port
+	Body    string // only where the route asks Envoy to send it; may be cut short
+	Size    int64  // the whole body's length where known, else -1 or 0
+}
+
+// Header returns the first value of the header name (lower case), and how many
+// lines carry it.
+func (r *Request) Header(name string) (value string, lines int) {
+	for i := range r.Headers {
+		if r.Headers[i].Name == name {
+			if lines == 0 {
+				value = r.Headers[i].Value
+			}
+			lines++
+		}
+	}
+	return value, lines
+}
