@@ -32,7 +32,7 @@ type Limit struct {
 type When struct {
 	Category []string
 	Access   Access
-	Endpoint []string
+	Endpoint []string // endpoints by what they serve; empty: operations alone
 }
 
 // Windows is what a plan gets under a limit. The zero value allows nothing.

@@ -29,6 +29,10 @@ type API struct {
 	Places []Place
 	Keys   []KeyForm
 
+	RequestIDPrefix string        // of request ids that the gate makes
+	TrustedHops     uint32        // proxies in front of Envoy whose X-Forwarded-For entries count
+	Grace           time.Duration // known credentials are served so long while the store is down; 0: as long as they are cached
+
 	Scopes     []Scope
 	Presets    map[string][]string
 	Roles      map[string][]string
@@ -40,11 +44,12 @@ type API struct {
 	Headers   QuotaHeaders
 	Errors    [kindCount]Response // by Kind
 	OnFailure OnFailure
-
-	// Absent says what the configuration asks of this API as a whole that
-	// no engine does yet; while it is not empty the API cannot be served.
-	Absent []string
+	Media     Media
 }
+
+// Media switches the checks of content negotiation on: the media type that
+// Accept must not exclude (406), and that a body must be declared as (415).
+type Media struct{ Accept, Content string }
 
 // Response returns how the API answers refusals of kind k.
 func (a *API) Response(k Kind) *Response {
@@ -91,17 +96,19 @@ type KeyForm struct {
 	MinAge      time.Duration // shortest life that may be asked for; 0: any
 	MaxAge      time.Duration // longest; 0: unbounded
 	Label       bool          // a label (name) is required
+	Role        bool          // a role is required
 	MinScopes   int
 	Expiry      []string // the choices of expiry; empty: any
-	// LegacyBody accepts imported secrets of other shapes under this prefix.
-	LegacyBody bool
+	Exchange    bool     // good only for a token, not on the API itself
+	LegacyBody  bool     // imported secrets of other shapes are accepted under this prefix
 }
 
-// Scope is one permission. Grants names what else it gives: "all" for every
-// listed operation.
+// Scope is one permission. GrantsAll gives every listed operation; Grants are
+// the scopes that it gives besides itself, spelled out.
 type Scope struct {
 	Name      string
 	GrantsAll bool
+	Grants    []string
 }
 
 // Operation is one method and path template, and what it asks of a caller.
@@ -109,7 +116,10 @@ type Operation struct {
 	Name     string // "GET /v1/devices/{id}" unless the configuration names it
 	Method   string
 	Path     string   // template: literal segments, {name} for one segment, {name...} last for the rest
+	Hosts    []string // the only hosts it is served on; empty: all of the API's
 	Scopes   []string // any one of them is enough; empty: any valid credential
+	Granted  []string // every scope whose holder may: Scopes, and those that grant one of them
+	Weight   uint64   // hits that a request counts for; never 0 in a compiled policy
 	Access   Access   // never AccessUnset in a compiled policy
 	Category string
 	Tenant   TenantParameter
@@ -130,6 +140,7 @@ type TenantParameter struct{ Path, Query, Header string }
 type Answer struct {
 	Status int
 	Body   string // JSON with ${…} placeholders (package render)
+	Token  string // the same for callers with a token; "": Body
 }
 
 // Response is how a refusal looks.

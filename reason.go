@@ -162,7 +162,7 @@ var kinds = [kindCount]struct {
 	KindNotFound:          {"not_found", "not_found", "The requested resource was not found.", 404},
 	KindNotAcceptable:     {"not_acceptable", "not_acceptable", "The response is only available as JSON.", 406},
 	KindUnsupportedMedia:  {"unsupported_media", "unsupported_media_type", "The request body must be JSON.", 415},
-	KindRateLimited:       {"rate_limited", "rate_limited", "Rate limit exceeded. Please retry after ${retry_after} seconds.", 429},
+	KindRateLimited:       {"rate_limited", "rate_limited", "Too many requests. Retry after ${retry_after} seconds.", 429},
 	KindTooManyConcurrent: {"too_many_concurrent", "rate_limited", "Too many requests are in flight. Please retry.", 429},
 	KindBadRequest:        {"bad_request", "invalid_request", "The request is invalid.", 400},
 	KindTooLarge:          {"too_large", "payload_too_large", "The request body is too large.", 413},

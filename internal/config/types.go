@@ -1,0 +1,297 @@
+package config
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is sallyport.yaml as it is written. Every field is optional unless its
+// comment says else; Defaults fills what an operator need not think about.
+type File struct {
+	Listen   Listen         `yaml:"listen"`
+	Store    string         `yaml:"store"`    // sqlite:///PATH; required
+	Counters string         `yaml:"counters"` // memory (default) or redis://…
+	Pepper   Secret         `yaml:"pepper"`   // required: {file: PATH} or {env: NAME}
+	Admin    Admin          `yaml:"admin"`
+	Chain    string         `yaml:"chain"` // paired (default) or fused; the route's context extension wins
+	Cache    Cache          `yaml:"cache"`
+	APIs     map[string]API `yaml:"apis"` // required, at least one
+}
+
+// Listen says where the server is reached: TCP "host:port" or "unix:///path".
+type Listen struct {
+	GRPC List   `yaml:"grpc"` // default unix:///run/sallyport/sallyport.sock and 127.0.0.1:9191
+	HTTP string `yaml:"http"` // default 127.0.0.1:9192
+}
+
+// Secret says where a secret is read from. It never holds one.
+type Secret struct {
+	File string `yaml:"file"`
+	Env  string `yaml:"env"`
+}
+
+// Admin configures the admin API. Without a token here the server makes one
+// at its first start and prints it once.
+type Admin struct {
+	Token Secret `yaml:"token"`
+}
+
+// Cache sizes the credential cache.
+type Cache struct {
+	Credentials int      `yaml:"credentials"` // how many at most; default 1,000,000
+	Timeout     Duration `yaml:"timeout"`     // how long a Check waits for the store; default 250ms
+}
+
+// API is one guarded API.
+type API struct {
+	Hosts       List              `yaml:"hosts"`    // required
+	Upstream    string            `yaml:"upstream"` // http(s)://host:port, for generated Envoy configuration
+	TrustedHops uint32            `yaml:"trusted_hops"`
+	RequestID   RequestID         `yaml:"request_id"`
+	Credentials Credentials       `yaml:"credentials"` // required
+	Scopes      []Scope           `yaml:"scopes"`
+	Presets     map[string]List   `yaml:"presets"`
+	Roles       map[string]List   `yaml:"roles"`
+	TenantRoles bool              `yaml:"tenant_roles"`
+	Categories  List              `yaml:"categories"`
+	Plans       List              `yaml:"plans"` // default: those that the limits name
+	Media       Media             `yaml:"media"`
+	Tenant      TenantParameter   `yaml:"tenant"` // where any operation may name a tenant
+	Answers     map[string]Answer `yaml:"answers"`
+	Operations  []Operation       `yaml:"operations"`
+	Endpoints   []Endpoint        `yaml:"endpoints"`
+	Limits      []Limit           `yaml:"limits"`
+	Headers     QuotaHeaders      `yaml:"headers"`
+	Anomalies   []Anomaly         `yaml:"anomalies"`
+	Errors      Errors            `yaml:"errors"`
+	OnFailure   OnFailure         `yaml:"on_failure"`
+}
+
+// RequestID shapes the request ids that the gate makes itself.
+type RequestID struct {
+	Prefix string `yaml:"prefix"`
+}
+
+// Credentials says where credentials are read and what they look like.
+type Credentials struct {
+	Read   []Place    `yaml:"read"` // required
+	Keys   []KeyForm  `yaml:"keys"`
+	Tokens []TokenUse `yaml:"tokens"`
+}
+
+// Place is {header: NAME}, {header: NAME, scheme: WORD} or {query: NAME}.
+type Place struct {
+	Header string `yaml:"header"`
+	Scheme string `yaml:"scheme"`
+	Query  string `yaml:"query"`
+}
+
+// KeyForm is a registered prefix and the rules for keys under it.
+type KeyForm struct {
+	Prefix      string  `yaml:"prefix"` // required
+	Kind        string  `yaml:"kind"`   // key (default) or pat
+	Environment string  `yaml:"environment"`
+	Access      string  `yaml:"access"` // read, or absent for no restriction
+	Sandbox     bool    `yaml:"sandbox"`
+	Use         string  `yaml:"use"` // api (default), or exchange: only for a token
+	Age         Age     `yaml:"age"`
+	Require     Require `yaml:"require"`
+	Expiry      List    `yaml:"expiry"` // choices: durations such as 30d, 1y, and "date"
+	Legacy      bool    `yaml:"legacy"` // imported keys of other shapes are accepted
+}
+
+// Age bounds how long a key may live.
+type Age struct {
+	Min Duration `yaml:"min"`
+	Max Duration `yaml:"max"`
+}
+
+// Require says what must be given when a key is made.
+type Require struct {
+	Label  bool `yaml:"label"`
+	Role   bool `yaml:"role"`
+	Scopes int  `yaml:"scopes"`
+}
+
+// TokenUse accepts tokens of an issuer; "self" is this server.
+type TokenUse struct {
+	Issuer    string   `yaml:"issuer"`
+	Algorithm string   `yaml:"algorithm"`
+	Lifetime  Duration `yaml:"lifetime"`
+}
+
+// Scope is written as a plain name, or {name: N, grants: all | [PATTERN…]}.
+type Scope struct {
+	Name   string `yaml:"name"`
+	Grants List   `yaml:"grants"`
+}
+
+// Media switches the checks of Accept and Content-Type on.
+type Media struct {
+	Accept  string `yaml:"accept"`
+	Content string `yaml:"content"`
+}
+
+// TenantParameter is where a request names a tenant: path parameter, query
+// parameter or header.
+type TenantParameter struct {
+	Path   string `yaml:"path"`
+	Query  string `yaml:"query"`
+	Header string `yaml:"header"`
+}
+
+// Answer is a response of the gate's own, or the name of one under answers.
+type Answer struct {
+	Ref    string    `yaml:"-"` // set where only a name was written
+	Status int       `yaml:"status"`
+	Body   yaml.Node `yaml:"body"`
+	Token  yaml.Node `yaml:"token"`
+}
+
+// Routes is how an operation or endpoint is written: {GET: PATH}, {GET: [PATH…]}
+// or {methods: [M…], paths: [P…]}.
+type Routes struct {
+	GET     List `yaml:"GET"`
+	HEAD    List `yaml:"HEAD"`
+	POST    List `yaml:"POST"`
+	PUT     List `yaml:"PUT"`
+	PATCH   List `yaml:"PATCH"`
+	DELETE  List `yaml:"DELETE"`
+	OPTIONS List `yaml:"OPTIONS"`
+	Methods List `yaml:"methods"`
+	Paths   List `yaml:"paths"`
+	Hosts   List `yaml:"hosts"` // default: the API's
+}
+
+// Operation is one or more routes of the API and what they ask of a caller.
+type Operation struct {
+	Routes   `yaml:",inline"`
+	Name     string          `yaml:"name"`     // default: method and path
+	Scope    List            `yaml:"scope"`    // any one of them; none: any valid credential
+	Access   string          `yaml:"access"`   // read or write; default by method
+	Category string          `yaml:"category"` // one of categories
+	Tenant   TenantParameter `yaml:"tenant"`
+	Weight   uint64          `yaml:"weight"` // default 1
+	Answer   *Answer         `yaml:"answer"`
+	Sandbox  *Answer         `yaml:"sandbox"`
+	Webhook  *Webhook        `yaml:"webhook"`
+}
+
+// Webhook makes an operation one that is signed by its sender instead of
+// carrying a credential.
+type Webhook struct {
+	Header   string `yaml:"header"`
+	Sender   string `yaml:"sender"`
+	Encoding string `yaml:"encoding"`
+	Prefix   string `yaml:"prefix"`
+	MaxBody  Size   `yaml:"max_body"`
+}
+
+// Endpoint is served by the gate on a path of the API.
+type Endpoint struct {
+	Routes `yaml:",inline"`
+	Serve  string            `yaml:"serve"` // required: one of the names in Served
+	Scope  List              `yaml:"scope"`
+	Grants List              `yaml:"grants"`
+	Field  string            `yaml:"field"`
+	Fields map[string]string `yaml:"fields"`
+	Plans  List              `yaml:"plans"`
+}
+
+// Limit is one rule: how often, counted for whom.
+type Limit struct {
+	Name        string             `yaml:"name"` // required
+	Per         List               `yaml:"per"`  // required
+	When        When               `yaml:"when"`
+	Limit       Windows            `yaml:"limit"`
+	Plans       map[string]Windows `yaml:"plans"`
+	Concurrency uint32             `yaml:"concurrency"`
+}
+
+// When narrows a limit.
+type When struct {
+	Category List   `yaml:"category"`
+	Access   string `yaml:"access"`
+	Endpoint List   `yaml:"endpoint"`
+	Outcome  string `yaml:"outcome"`
+}
+
+// Windows is "tenant", "unlimited", one window or a list of them; a window is
+// "60/1m" or {rate: 60/1m, burst: 15%}.
+type Windows struct {
+	FromTenant bool
+	Unlimited  bool
+	List       []Window
+}
+
+// Window is one allowance as written.
+type Window struct {
+	Rate  Rate    `yaml:"rate"`
+	Burst Percent `yaml:"burst"`
+}
+
+// QuotaHeaders names the headers that tell a caller its quota.
+type QuotaHeaders struct {
+	Limit      string      `yaml:"limit"`
+	Remaining  string      `yaml:"remaining"`
+	Reset      ResetHeader `yaml:"reset"`
+	RetryAfter string      `yaml:"retry_after"` // seconds
+}
+
+// ResetHeader is a name, or {name: N, as: unix | delta}.
+type ResetHeader struct {
+	Name string `yaml:"name"`
+	As   string `yaml:"as"`
+}
+
+// Anomaly is a rule over how a credential is used.
+type Anomaly struct {
+	Name   string   `yaml:"name"`
+	Of     string   `yaml:"of"` // networks, refusals or requests
+	Over   uint64   `yaml:"over"`
+	In     Duration `yaml:"in"`
+	Action string   `yaml:"action"` // alert, disable or revoke
+}
+
+// Errors is how refusals look: a template and a default type for all, and one
+// entry a kind (the names are those of sallyport.Kinds).
+type Errors struct {
+	Template yaml.Node
+	Type     string
+	Kinds    map[string]ErrorShape
+}
+
+// ErrorShape overrides how one kind of refusal looks.
+type ErrorShape struct {
+	Status          int       `yaml:"status"`
+	Code            string    `yaml:"code"`
+	Message         string    `yaml:"message"`
+	Type            string    `yaml:"type"`
+	WWWAuthenticate string    `yaml:"www_authenticate"`
+	Template        yaml.Node `yaml:"template"`
+}
+
+// OnFailure says what happens while a part of the gate fails: open or closed.
+type OnFailure struct {
+	Credentials string   `yaml:"credentials"` // closed, the only value
+	Quota       string   `yaml:"quota"`       // closed (default) or open
+	Grace       Duration `yaml:"grace"`       // known credentials are served so long while the store is down
+}
+
+// Scalars with a form of their own.
+type (
+	// List is one string or a list of them.
+	List []string
+	// Duration is 30s, 5m, 1h, 7d, 2w or 1y (365 days).
+	Duration time.Duration
+	// Size is a number of bytes: 65536, 256KiB, 1MiB.
+	Size int64
+	// Percent is written 15%.
+	Percent uint32
+	// Rate is MAX/WINDOW, such as 60/1m.
+	Rate struct {
+		Max    uint64
+		Window time.Duration
+	}
+)
