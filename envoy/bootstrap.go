@@ -1,0 +1,231 @@
+package envoy
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"text/template"
+	"time"
+
+	"github.com/sallyport/sallyport"
+)
+
+// Names of the clusters that lead to us; an API's upstream is "upstream_NAME".
+const (
+	clusterAuthz     = "sallyport_authz"
+	clusterRateLimit = "sallyport_ratelimit"
+	clusterHTTP      = "sallyport_http"
+)
+
+//go:embed bootstrap.yaml.tmpl
+var bootstrapText string
+
+// bootstrapTemplate puts every value in through quote or through a type that
+// cannot hold anything else, so that no operator's string becomes structure.
+var bootstrapTemplate = template.Must(template.New("bootstrap").Funcs(template.FuncMap{
+	"quote":   strconv.Quote,
+	"seconds": seconds,
+	"backoff": func(timeout time.Duration) string { return seconds(min(20*time.Millisecond, timeout)) },
+}).Option("missingkey=error").Parse(bootstrapText))
+
+// view is what the template is executed on.
+type view struct {
+	Options
+	Paired      bool
+	ListenOn    endpoint
+	AdminOn     *endpoint
+	Domain      string
+	SubjectKeys []string
+	LimitsKey   string
+	RequestID   string
+	SID         string
+	APIs        []apiView
+	NotFound    string // body for hosts of no API, as a YAML flow mapping
+	Replies     []reply
+	Clusters    []cluster
+}
+
+type apiView struct {
+	Name     string
+	Hosts    []string
+	Routes   []route
+	CatchAll route
+}
+
+// cluster is one place that Envoy connects to.
+type cluster struct {
+	Name    string
+	Comment string
+	At      endpoint
+	GRPC    bool
+	TLS     bool
+}
+
+// Bootstrap writes Envoy's static configuration for p as YAML. Equal arguments
+// give equal bytes. Its errors are the operator's, all of them at once.
+func Bootstrap(p *sallyport.Policy, o Options) ([]byte, error) {
+	o = o.withDefaults(p)
+	b := builder{options: o}
+	v := b.view(p)
+	if err := errors.Join(b.faults...); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := bootstrapTemplate.Execute(&out, v); err != nil {
+		return nil, fmt.Errorf("write bootstrap: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// builder gathers the view and what is wrong on the way.
+type builder struct {
+	options Options
+	faults  []error
+}
+
+func (b *builder) fault(format string, args ...any) {
+	b.faults = append(b.faults, fmt.Errorf(format, args...))
+}
+
+func (b *builder) view(p *sallyport.Policy) *view {
+	o := b.options
+	v := &view{
+		Options:     o,
+		Paired:      o.Chain == sallyport.Paired,
+		Domain:      sallyport.Domain,
+		SubjectKeys: sallyport.SubjectKeys[:],
+		LimitsKey:   sallyport.LimitsKey,
+		RequestID:   sallyport.CarrierRequestID,
+		SID:         sallyport.CarrierSID,
+	}
+	var err error
+	if v.ListenOn, err = parseListener(o.Listen); err != nil {
+		b.fault("listen: %w", err)
+	}
+	if o.Admin != "" {
+		admin, err := parseListener(o.Admin)
+		if err != nil {
+			b.fault("admin: %w", err)
+		}
+		v.AdminOn = &admin
+	}
+	b.checkHosts(p)
+	b.ownClusters(v)
+	others := b.replies(nil)
+	serves := false
+	for _, api := range p.APIs {
+		if len(api.Hosts) == 0 {
+			continue // reached by context extensions of people's own Envoys only
+		}
+		one := b.api(v, api, others)
+		for _, r := range one.Routes {
+			serves = serves || r.Cluster == clusterHTTP
+		}
+		v.APIs = append(v.APIs, one)
+	}
+	if serves {
+		b.httpCluster(v)
+	}
+	v.Replies = append(v.Replies, others...)
+	v.NotFound = b.body(nil, sallyport.KindNotFound)
+	return v
+}
+
+// ownClusters adds where our gRPC services are.
+func (b *builder) ownClusters(v *view) {
+	at, err := parseDial(b.options.GRPC)
+	if err != nil {
+		b.fault("grpc: %w", err)
+	}
+	v.Clusters = append(v.Clusters, cluster{Name: clusterAuthz, At: at, GRPC: true,
+		Comment: "Who are you, and may you? Apart from the rate limit service, since circuit breakers count per cluster."})
+	if v.Paired {
+		v.Clusters = append(v.Clusters, cluster{Name: clusterRateLimit, At: at, GRPC: true, Comment: "How often?"})
+	}
+}
+
+func (b *builder) httpCluster(v *view) {
+	if b.options.HTTP == "" {
+		b.fault("http: an operation is served by Sallyport itself, so Envoy must know where its HTTP is")
+		return
+	}
+	at, err := parseDial(b.options.HTTP)
+	if err != nil {
+		b.fault("http: %w", err)
+	}
+	v.Clusters = append(v.Clusters, cluster{Name: clusterHTTP, At: at,
+		Comment: "The endpoints that Sallyport serves on an API's own paths."})
+}
+
+// api adds one API's cluster and replies to v and returns its virtual host.
+// others are the replies for hosts of no API.
+func (b *builder) api(v *view, api *sallyport.API, others []reply) apiView {
+	at, tls, err := parseUpstream(api.Upstream)
+	if err != nil {
+		b.fault("api %s: upstream: %w", api.Name, err)
+	}
+	upstream := "upstream_" + api.Name
+	v.Clusters = append(v.Clusters, cluster{Name: upstream, At: at, TLS: tls, Comment: "The API " + strconv.Quote(api.Name) + "."})
+	one := apiView{Name: api.Name, Hosts: api.Hosts, CatchAll: b.bound(route{Cluster: upstream}, api)}
+	if one.Routes, err = routes(api.Operations, upstream); err != nil {
+		b.fault("api %s: %w", api.Name, err)
+	}
+	for i, r := range one.Routes {
+		one.Routes[i] = b.bound(r, api)
+	}
+	b.checkStatuses(api)
+	if own := b.replies(api); !sameAnswers(own, others) {
+		v.Replies = append(v.Replies, own...)
+	}
+	return one
+}
+
+// bound adds what a route asks of the answer: its time, and, where it comes
+// from the upstream, that it tells no quota of its own. What we serve ourselves
+// may: the virtual host is therefore not the place to remove them.
+func (b *builder) bound(r route, api *sallyport.API) route {
+	r.Timeout = b.options.Timeouts.Upstream
+	if r.Cluster == clusterHTTP {
+		return r
+	}
+	for _, h := range []string{api.Headers.Limit, api.Headers.Remaining, api.Headers.Reset} {
+		if h != "" {
+			r.Remove = append(r.Remove, h)
+		}
+	}
+	r.Remove = append(r.Remove, "x-sallyport-decision")
+	return r
+}
+
+// checkHosts refuses what Envoy would refuse, in the operator's own terms.
+func (b *builder) checkHosts(p *sallyport.Policy) {
+	owner := map[string]string{}
+	for _, api := range p.APIs {
+		for _, h := range api.Hosts {
+			if !hostname(h) && !bracketed(h) {
+				b.fault("api %s: host %q is not a host name in lower case without port", api.Name, h)
+			}
+			if other, taken := owner[h]; taken {
+				b.fault("api %s: host %q is also one of %s", api.Name, h, other)
+			}
+			owner[h] = api.Name
+		}
+	}
+}
+
+// bracketed reports whether h is an IPv6 address as it stands in a Host header.
+func bracketed(h string) bool {
+	if len(h) < 2 || h[0] != '[' || h[len(h)-1] != ']' {
+		return false
+	}
+	addr, err := netip.ParseAddr(h[1 : len(h)-1])
+	return err == nil && addr.Is6() && addr.Zone() == ""
+}
+
+// seconds writes d as durations are written in Envoy's configuration.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+}

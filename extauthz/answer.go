@@ -1,0 +1,238 @@
+package extauthz
+
+import (
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/render"
+)
+
+// The headers that the upstream learns of its caller by, and the one that Envoy
+// makes for the gate. Clients' own of the prefix never pass.
+const (
+	headerPrefix      = "x-sallyport-"
+	headerTenant      = "x-sallyport-tenant"
+	headerCredential  = "x-sallyport-credential"
+	headerPrincipal   = "x-sallyport-principal"
+	headerScopes      = "x-sallyport-scopes"
+	headerPlan        = "x-sallyport-plan"
+	headerEnvironment = "x-sallyport-environment"
+	headerRequestID   = "x-sallyport-request-id"
+	headerSID         = "x-sallyport-sid"
+
+	headerDecision = "x-sallyport-decision"
+)
+
+// answer fills c.reply with what c.Decision means to Envoy.
+func (r *rules) answer(c *call) {
+	d := &c.Decision
+	if d.RequestID == "" {
+		c.newRequestID(d)
+	}
+	switch d.Reason {
+	case sallyport.Allowed:
+		c.pass(d)
+	case sallyport.Answered:
+		c.answerItself(d, r.byName[d.API.Name])
+	default:
+		c.refuse(d, r.answersOf(d))
+	}
+	c.metadata(d)
+}
+
+func (r *rules) answersOf(d *sallyport.Decision) *render.Answers {
+	if d.API != nil {
+		if api := r.byName[d.API.Name]; api != nil {
+			return api.answers
+		}
+	}
+	return r.nobody
+}
+
+// newRequestID makes an id for a request that came without a sane one.
+func (c *call) newRequestID(d *sallyport.Decision) {
+	mark := c.text.Len()
+	buf := c.text.Buf()
+	if d.API != nil {
+		buf = append(buf, d.API.RequestIDPrefix...)
+	}
+	c.text.Since(mark, buf)
+	c.text.Hex(d.ID)
+	d.RequestID = c.text.Since(mark, c.text.Buf())
+}
+
+// pass lets the request go on: the upstream learns whose it is, and does not
+// get the credential.
+func (c *call) pass(d *sallyport.Decision) {
+	c.reply.Allowed = true
+	if d.Credential != nil {
+		c.identify(d)
+	}
+	c.identity(headerRequestID, d.RequestID)
+	c.removeForged()
+	if d.Chain == sallyport.Fused && d.Credential != nil {
+		c.reply.Response = render.AppendQuota(c.reply.Response, &d.API.Headers, &d.Verdict, d.At, &c.text)
+	}
+	if d.Credential == nil {
+		return // an endpoint of ours, which reads its own credential
+	}
+	for i := range d.API.Places {
+		switch p := &d.API.Places[i]; {
+		case p.Query != "":
+			c.reply.RemoveQuery = append(c.reply.RemoveQuery, p.Query)
+		default:
+			c.reply.Remove = append(c.reply.Remove, p.Header)
+		}
+	}
+}
+
+func (c *call) identify(d *sallyport.Decision) {
+	c.identity(headerTenant, d.Subject.Tenant)
+	c.identity(headerCredential, d.Subject.Credential)
+	c.identity(headerPrincipal, d.Subject.Principal)
+	c.identity(headerScopes, c.text.Join(d.Credential.Scopes))
+	c.identity(headerPlan, d.Subject.Plan)
+	c.identity(headerEnvironment, d.Credential.Environment)
+}
+
+// identity sets a header to the upstream, or removes the client's own where
+// there is nothing to set.
+func (c *call) identity(name, value string) {
+	if value == "" {
+		c.reply.Remove = append(c.reply.Remove, name)
+		return
+	}
+	c.reply.Set = append(c.reply.Set, sallyport.Header{Name: name, Value: value})
+}
+
+// removeForged removes what a client sent under the gate's prefix, also with
+// underscores, which some upstreams read as hyphens. Generated configuration
+// strips them before they get here; a mesh's own may not.
+func (c *call) removeForged() {
+	for i := range c.Request.Headers {
+		name := c.Request.Headers[i].Name
+		if forged(name) && name != headerSID && !c.sets(name) {
+			c.reply.Remove = append(c.reply.Remove, name)
+		}
+	}
+}
+
+// forged reports whether name begins with the gate's prefix, - and _ being one.
+func forged(name string) bool {
+	if len(name) < len(headerPrefix) || name[0] != 'x' {
+		return false
+	}
+	for i := range len(headerPrefix) {
+		if c := name[i]; c != headerPrefix[i] && (c != '_' || headerPrefix[i] != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *call) sets(name string) bool {
+	for i := range c.reply.Set {
+		if c.reply.Set[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// answerItself answers in the upstream's place.
+func (c *call) answerItself(d *sallyport.Decision, api *apiRules) {
+	answer := d.Operation.Answer
+	if d.Credential.Sandbox {
+		answer = d.Operation.Sandbox
+	}
+	m := api.mocks[answer]
+	body := m.body
+	if m.token != nil && d.Credential.Kind == "token" {
+		body = m.token
+	}
+	vars := c.vars(d)
+	c.reply.Status = answer.Status
+	c.reply.Body = body.Append(c.reply.Body[:0], vars)
+	c.reply.Response = append(c.reply.Response,
+		sallyport.Header{Name: "content-type", Value: "application/json"},
+		sallyport.Header{Name: "cache-control", Value: "no-store"})
+	c.reply.Response = render.AppendQuota(c.reply.Response, &d.API.Headers, &d.Verdict, d.At, &c.text)
+	c.decided(d)
+}
+
+// refuse answers with a refusal in the API's own shape. An outage of ours is an
+// error_response, which Envoy counts as such.
+func (c *call) refuse(d *sallyport.Decision, answers *render.Answers) {
+	refusal := answers.Refuse(d.Reason.Kind(), c.vars(d), &d.Verdict, d.At, c.reply.Response, &c.text)
+	c.reply.Status, c.reply.Response = refusal.Status, refusal.Headers
+	c.reply.Body = append(c.reply.Body[:0], refusal.Body...)
+	c.reply.Failure = strings.HasPrefix(d.Reason.String(), "gate.")
+	c.decided(d)
+}
+
+func (c *call) decided(d *sallyport.Decision) {
+	c.reply.Response = append(c.reply.Response, sallyport.Header{Name: headerDecision, Value: c.text.Hex(d.ID)})
+}
+
+// vars is what a template may name of d.
+func (c *call) vars(d *sallyport.Decision) *render.Vars {
+	v := &c.templated
+	*v = render.Vars{
+		RequestID: d.RequestID, MissingScope: d.Missing, Decision: c.text.Hex(d.ID), Now: d.At,
+		API: d.Subject.API, Tenant: d.Subject.Tenant, Credential: d.Subject.Credential,
+		Principal: d.Subject.Principal, Plan: d.Subject.Plan, Operation: d.Subject.Operation,
+		Limit: d.Verdict.Limit, Remaining: d.Verdict.Remaining,
+	}
+	if d.Verdict.Known {
+		v.Reset = d.Verdict.Reset.Unix()
+	}
+	if c := d.Credential; c != nil {
+		v.Environment, v.Scopes, v.ExpiresAt = c.Environment, c.Scopes, c.ExpiresAt
+	}
+	return v
+}
+
+// metadata writes what the filters behind and the access log may know. The
+// subject and the limits are what the rate limit service gets to read.
+func (c *call) metadata(d *sallyport.Decision) {
+	for i, key := range sallyport.SubjectKeys {
+		c.meta(key, *d.Subject.Field(i))
+	}
+	c.meta("request_id", d.RequestID)
+	c.meta("decision", c.text.Hex(d.ID))
+	c.meta("reason", d.Reason.String())
+	if len(d.Charges) == 0 {
+		return
+	}
+	c.meta(sallyport.LimitsKey, c.text.Since(c.text.Len(), sallyport.AppendLimits(c.text.Buf(), d.Charges)))
+	for i := range d.Charges {
+		for _, w := range d.Charges[i].Windows {
+			if unit := unitOf(w.Length); unit != "" && w.Max <= 1<<32-1 {
+				c.reply.Limit = rateOverride{Requests: uint32(w.Max), Unit: unit}
+				return
+			}
+		}
+	}
+}
+
+func (c *call) meta(key, value string) {
+	if value != "" {
+		c.reply.Metadata = append(c.reply.Metadata, sallyport.Header{Name: key, Value: value})
+	}
+}
+
+// unitOf returns the unit of a rate limit override that is d long, or "".
+func unitOf(d time.Duration) string {
+	switch d {
+	case time.Second:
+		return "SECOND"
+	case time.Minute:
+		return "MINUTE"
+	case time.Hour:
+		return "HOUR"
+	case 24 * time.Hour:
+		return "DAY"
+	}
+	return ""
+}

@@ -1,0 +1,153 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/pattern"
+)
+
+// Limiter takes quota. It takes hits from every window of every charge or from
+// none; hits of 0 only look. The same sid is charged once. An error means that
+// it could not be asked. Safe for concurrent use.
+type Limiter interface {
+	Take(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) (sallyport.Verdict, error)
+}
+
+// Hasher turns a secret into what the store and the cache know it by.
+type Hasher interface {
+	Digest(secret string) sallyport.Digest
+}
+
+// Authorizer decides. Safe for concurrent use; Load may be called meanwhile,
+// and a decision keeps the policy that it started with.
+type Authorizer struct {
+	rules   atomic.Pointer[rules]
+	hasher  Hasher
+	finder  *Finder
+	limiter Limiter
+	now     func() time.Time
+}
+
+// New returns an Authorizer that refuses everything until Load.
+func New(hasher Hasher, finder *Finder, limiter Limiter, now func() time.Time) *Authorizer {
+	a := &Authorizer{hasher: hasher, finder: finder, limiter: limiter, now: now}
+	a.rules.Store(&rules{})
+	return a
+}
+
+// Load replaces the policy. On an error the old one stays.
+func (a *Authorizer) Load(p *sallyport.Policy) error {
+	r, err := compile(p)
+	if err != nil {
+		return err
+	}
+	a.rules.Store(r)
+	return nil
+}
+
+// Decide decides about req and fills d, which must be empty. The order of the
+// refusals is the order of these lines: who are you (401), from where (403), is
+// it there (404), may you (403), in this form (406, 415), how often (429).
+//
+// An unlisted path asks for a credential before it refuses, so that a stranger
+// cannot map the API.
+func (a *Authorizer) Decide(ctx context.Context, req *sallyport.Request, d *sallyport.Decision) {
+	a.decide(ctx, a.rules.Load(), req, d)
+}
+
+func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Request, d *sallyport.Decision) {
+	var params pattern.Params
+	d.At, d.ID, d.RequestID = a.now(), rand.Uint64(), requestID(req)
+
+	api := rules.find(req)
+	if api == nil {
+		d.Reason = sallyport.HostUnlisted
+		return
+	}
+	d.API, d.Chain = api.API, rules.chain(req)
+	op, unlisted := api.match(req, &params)
+	d.Operation = op.Operation
+
+	if d.Operation == nil || !op.Public {
+		var why sallyport.Reason
+		if d.Credential, why = a.identify(ctx, api, req); why != sallyport.Allowed {
+			d.Reason = why
+			return
+		}
+		d.Identify(d.Credential, d.Operation)
+		d.Reason = admit(d, req)
+		switch {
+		case d.Reason != sallyport.Allowed:
+		case d.Operation == nil:
+			d.Reason = unlisted
+		default:
+			d.Reason = permit(d, api, op, req, &params)
+		}
+	} else {
+		d.Reason = sallyport.Allowed
+	}
+	if d.Reason == sallyport.Allowed && op.Absent != "" {
+		d.Reason = sallyport.FeatureAbsent
+	}
+	a.count(ctx, req, d)
+}
+
+// identify finds whose credential req carries.
+func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request) (*sallyport.Credential, sallyport.Reason) {
+	secret, why := api.extract(req)
+	if why != sallyport.Allowed {
+		return nil, why
+	}
+	form, err := api.prefixes.Parse(secret)
+	if err != nil {
+		return nil, sallyport.CredentialMalformed
+	}
+	if form.Exchange {
+		return nil, sallyport.CredentialMisplaced
+	}
+	c, err := a.finder.Find(ctx, a.hasher.Digest(secret))
+	switch {
+	case errors.Is(err, sallyport.ErrNotFound):
+		return nil, sallyport.CredentialUnknown
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return nil, sallyport.StoreTimeout
+	case err != nil:
+		return nil, sallyport.StoreFailed
+	case c.API != api.Name:
+		return nil, sallyport.CredentialUnknown
+	}
+	return c, sallyport.Allowed
+}
+
+// count takes what the decision costs, or looks at what is left where it costs
+// nothing. In the paired chain Envoy asks the rate limit service about what goes
+// on to the upstream; what the gate answers itself never gets there.
+func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sallyport.Decision) {
+	if d.Credential == nil || len(d.Charges) == 0 {
+		return
+	}
+	hits := uint64(0)
+	switch {
+	case d.Reason == sallyport.Allowed && d.Chain == sallyport.Paired:
+		return
+	case d.Reason == sallyport.Allowed, d.Reason == sallyport.Answered:
+		hits = d.Operation.Weight
+	case d.Reason.Kind() == sallyport.KindInvalidCredential, d.Reason.Kind() == sallyport.KindExpiredCredential:
+		return // refused as no caller of ours: nothing is told
+	}
+	sid, _ := req.Header(headerSID)
+	verdict, err := a.limiter.Take(ctx, d.At, sid, &d.Subject, d.Charges, hits)
+	switch {
+	case err == nil && (verdict.Allowed || hits == 0):
+		d.Verdict = verdict
+	case err == nil:
+		d.Verdict, d.Reason = verdict, sallyport.QuotaExhausted
+	case hits > 0 && !d.API.OnFailure.QuotaOpen:
+		d.Reason = sallyport.CountersFailed
+	}
+}

@@ -1,0 +1,174 @@
+package extauthz
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/sallyport/sallyport"
+)
+
+// extract returns the one secret that req carries in the places of the API.
+// The same secret in two places is one; anything that is not plainly one
+// secret in its place is refused.
+func (a *apiRules) extract(req *sallyport.Request) (secret string, why sallyport.Reason) {
+	for i := range a.Places {
+		found, why := readPlace(&a.Places[i], req, a.Places)
+		switch {
+		case why == sallyport.CredentialMissing:
+			continue
+		case why != sallyport.Allowed:
+			return "", why
+		case secret != "" && secret != found:
+			return "", sallyport.CredentialConflicting
+		}
+		secret = found
+	}
+	if secret == "" {
+		return "", sallyport.CredentialMissing
+	}
+	if a.carriesKey(req.Path) || req.Query != "" && !a.readsQuery() && a.carriesKey(req.Query) {
+		return "", sallyport.CredentialMisplaced
+	}
+	return secret, sallyport.Allowed
+}
+
+// readPlace returns the secret that stands in p, one of the places all.
+func readPlace(p *sallyport.Place, req *sallyport.Request, all []sallyport.Place) (string, sallyport.Reason) {
+	if p.Query != "" {
+		return readQuery(req.Query, p.Query)
+	}
+	value, lines := req.Header(p.Header)
+	switch {
+	case lines == 0:
+		return "", sallyport.CredentialMissing
+	case lines > 1:
+		return "", sallyport.CredentialRepeated
+	}
+	value = strings.Trim(value, " \t")
+	if p.Scheme == "" {
+		if value == "" {
+			return "", sallyport.CredentialMalformed
+		}
+		return value, sallyport.Allowed
+	}
+	secret, ok := cutScheme(value, p.Scheme)
+	if !ok {
+		return "", otherScheme(value, p, all)
+	}
+	return secret, sallyport.Allowed
+}
+
+// cutScheme returns what follows the word scheme and its spaces (RFC 9110
+// §11.4); the word's case does not matter.
+func cutScheme(value, scheme string) (rest string, ok bool) {
+	if len(value) <= len(scheme) || value[len(scheme)] != ' ' || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return "", false
+	}
+	rest = strings.TrimLeft(value[len(scheme):], " ")
+	return rest, rest != ""
+}
+
+// otherScheme says what it means that the header of p has another scheme: it is
+// for another place of the same header to read, or a credential in the wrong
+// place.
+func otherScheme(value string, p *sallyport.Place, all []sallyport.Place) sallyport.Reason {
+	for i := range all {
+		if q := &all[i]; q != p && q.Header == p.Header && q.Scheme != p.Scheme {
+			if q.Scheme == "" {
+				return sallyport.CredentialMissing
+			}
+			if _, ok := cutScheme(value, q.Scheme); ok {
+				return sallyport.CredentialMissing
+			}
+		}
+	}
+	return sallyport.CredentialMisplaced
+}
+
+// readQuery returns the value of the query parameter called name.
+func readQuery(query, name string) (secret string, why sallyport.Reason) {
+	why = sallyport.CredentialMissing
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		key, value, _ := strings.Cut(pair, "=")
+		if unescape(key) != name {
+			continue
+		}
+		if why != sallyport.CredentialMissing {
+			return "", sallyport.CredentialRepeated
+		}
+		if secret, why = unescape(value), sallyport.Allowed; secret == "" {
+			return "", sallyport.CredentialMalformed
+		}
+	}
+	return secret, why
+}
+
+// unescape returns s decoded as a query component; what does not decode stays
+// as it is and so matches nothing.
+func unescape(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	if decoded, err := url.QueryUnescape(s); err == nil {
+		return decoded
+	}
+	return s
+}
+
+func (a *apiRules) readsQuery() bool {
+	for i := range a.Places {
+		if a.Places[i].Query != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// carriesKey reports whether a key of the API stands in s, a part of the URL:
+// it would reach the upstream and every log on the way.
+func (a *apiRules) carriesKey(s string) bool {
+	for i := range a.Keys {
+		prefix := a.Keys[i].Prefix
+		for rest := s; ; {
+			at := strings.Index(rest, prefix)
+			if at < 0 {
+				break
+			}
+			rest = rest[at+len(prefix):]
+			if len(rest) >= keyBody && alphanumeric(rest[:keyBody]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keyBody is how many characters follow the prefix of a generated key.
+const keyBody = 38
+
+func alphanumeric(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
+}
+
+// requestID returns the id that req carries where it is a sane one, else "".
+func requestID(req *sallyport.Request) string {
+	id, _ := req.Header("x-request-id")
+	if len(id) > 128 {
+		return ""
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !alphanumeric(id[i:i+1]) && c != '-' && c != '_' && c != '.' && c != ':' && c != '/' && c != '+' && c != '=' {
+			return ""
+		}
+	}
+	return id
+}

@@ -1,0 +1,193 @@
+package extauthz
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/sallyport/sallyport"
+)
+
+// Loader reads the credential that a digest stands for, with its tenant. Its
+// error wraps sallyport.ErrNotFound where there is none. What it returns is
+// never changed afterwards.
+type Loader interface {
+	ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error)
+}
+
+// Finder finds credentials: in the cache, else in the store, once for however
+// many ask. Safe for concurrent use.
+//
+// # Why a revocation holds
+//
+// The cache (ristretto) applies what it is told later, and may drop it, so
+// nothing rests on deleting from it. Instead every entry carries the stamp of
+// the moment before its load began, and every change announces itself with a
+// stamp of its own, after its transaction has committed (see stamps). A hit
+// counts only if nothing that it depends on has changed since its stamp. So a
+// load that began before a revocation is never used after it, wherever it was
+// meanwhile: still on its way, in the cache's queue, or put back by it.
+type Finder struct {
+	loader  Loader
+	timeout time.Duration
+	cache   *ristretto.Cache[uint64, *entry]
+	unknown *ristretto.Cache[uint64, *entry] // digests that the store does not know: bounded apart, so that noise evicts no credential
+	filter  *Filter
+	changes stamps
+	loads   singleflight.Group
+}
+
+// entry is what one load found: a credential, or nil for none.
+type entry struct {
+	digest     sallyport.Digest
+	credential *sallyport.Credential
+	stamp      uint64
+}
+
+// FinderOptions size a Finder.
+type FinderOptions struct {
+	Credentials int           // how many are cached at most
+	Timeout     time.Duration // how long a load may take
+	Filter      *Filter       // complete knowledge of all digests; nil: none, every unknown one is looked up
+}
+
+const (
+	unknownEntries = 1 << 16
+	unknownFor     = 5 * time.Second
+)
+
+// NewFinder returns an empty Finder over loader. Close stops its cache.
+func NewFinder(loader Loader, o FinderOptions) (*Finder, error) {
+	cache, err := newCache(o.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	unknown, err := newCache(unknownEntries)
+	if err != nil {
+		return nil, err
+	}
+	return &Finder{loader: loader, timeout: o.Timeout, cache: cache, unknown: unknown, filter: o.Filter}, nil
+}
+
+// newCache counts entries, not bytes: every cost is 1 and ristretto's own
+// overhead is left out, so that MaxCost is a number of entries.
+func newCache(entries int) (*ristretto.Cache[uint64, *entry], error) {
+	return ristretto.NewCache(&ristretto.Config[uint64, *entry]{
+		NumCounters:        3 * int64(entries),
+		MaxCost:            int64(entries),
+		BufferItems:        64,
+		IgnoreInternalCost: true,
+	})
+}
+
+// Close ends the caches' goroutines.
+func (f *Finder) Close() {
+	f.cache.Close()
+	f.unknown.Close()
+}
+
+// Find returns the credential of digest. Its error wraps sallyport.ErrNotFound
+// where there is none; others say that the store could not be asked in time.
+func (f *Finder) Find(ctx context.Context, digest sallyport.Digest) (*sallyport.Credential, error) {
+	key := binary.LittleEndian.Uint64(digest[:])
+	if e, ok := f.cache.Get(key); ok && f.good(e, &digest) {
+		return e.credential, nil
+	}
+	if f.filter != nil && !f.filter.Has(digest) {
+		return nil, sallyport.ErrNotFound
+	}
+	if e, ok := f.unknown.Get(key); ok && f.good(e, &digest) {
+		return nil, sallyport.ErrNotFound
+	}
+	return f.loadFresh(ctx, digest)
+}
+
+// loadFresh loads until no change has overtaken the load, or time is up.
+func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest) (*sallyport.Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	for {
+		e, err := f.load(ctx, digest)
+		switch {
+		case err != nil:
+			return nil, err
+		case !f.good(e, &digest): // a change came meanwhile, or another request began this load before it
+		case e.credential == nil:
+			return nil, sallyport.ErrNotFound
+		default:
+			return e.credential, nil
+		}
+	}
+}
+
+// good reports whether e stands for digest and nothing that it depends on has
+// changed since its load began.
+func (f *Finder) good(e *entry, digest *sallyport.Digest) bool {
+	if subtle.ConstantTimeCompare(e.digest[:], digest[:]) != 1 {
+		return false
+	}
+	if e.stamp >= f.changes.latest() {
+		return true // nothing at all has
+	}
+	if e.credential == nil {
+		return e.stamp >= f.changes.of(digestSubject(digest))
+	}
+	t := e.credential.Tenant
+	return e.stamp >= f.changes.of(credentialSubject(e.credential.ID)) && e.stamp >= f.changes.of(tenantSubject(t.API, t.ID))
+}
+
+// load asks the store, together with all who ask for the same digest now. The
+// load itself has its own deadline and outlives a caller that leaves.
+func (f *Finder) load(ctx context.Context, digest sallyport.Digest) (*entry, error) {
+	flight := f.loads.DoChan(string(digest[:]), func() (any, error) { return f.loadOnce(digest) })
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*entry), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (f *Finder) loadOnce(digest sallyport.Digest) (*entry, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
+	defer cancel()
+	e := &entry{digest: digest, stamp: f.changes.latest()} // before the read
+	c, err := f.loader.ByDigest(ctx, digest)
+	key := binary.LittleEndian.Uint64(digest[:])
+	switch {
+	case err == nil:
+		e.credential = c
+		f.cache.Set(key, e, 1)
+		f.cache.Wait() // so that whoever asks when this load has ended finds it
+	case errors.Is(err, sallyport.ErrNotFound):
+		f.unknown.SetWithTTL(key, e, 1, unknownFor)
+		f.unknown.Wait()
+	default:
+		return nil, err
+	}
+	return e, nil
+}
+
+// ForgetCredential announces that the credential called id has changed, after
+// the change has committed: when it returns, no Find that begins returns what
+// was true before.
+func (f *Finder) ForgetCredential(id string) { f.changes.announce(credentialSubject(id)) }
+
+// ForgetTenant announces a change of a tenant, and so of all its credentials.
+func (f *Finder) ForgetTenant(api, id string) { f.changes.announce(tenantSubject(api, id)) }
+
+// Known announces that the store knows digest from now on.
+func (f *Finder) Known(digest sallyport.Digest) {
+	if f.filter != nil {
+		f.filter.Add(digest)
+	}
+	f.changes.announce(digestSubject(&digest))
+}

@@ -1,0 +1,83 @@
+package extauthz
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sallyport/sallyport"
+)
+
+// Recorder is told every decision, once, after it was made. It must not keep
+// d, and must not block.
+type Recorder interface {
+	Record(d *sallyport.Decision, took time.Duration)
+}
+
+// Server is Envoy's Authorization service over an Authorizer. It must be
+// registered with Register on a grpc.Server that was made with Codec.
+type Server struct {
+	authorizer *Authorizer
+	recorder   Recorder
+}
+
+// NewServer returns a server that answers with what authorizer decides.
+func NewServer(authorizer *Authorizer, recorder Recorder) *Server {
+	return &Server{authorizer: authorizer, recorder: recorder}
+}
+
+// Register registers s. The service is described here, and not by generated
+// code, because its messages are decoded and encoded by Codec.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	r.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "envoy.service.auth.v3.Authorization",
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
+		Metadata:    "envoy/service/auth/v3/external_auth.proto",
+	}, s)
+}
+
+func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	c := newCall()
+	if err := decode(c); err != nil {
+		c.release()
+		return nil, err // the frame itself was broken: grpc-go's own answer
+	}
+	srv.(*Server).check(ctx, c)
+	return c, nil
+}
+
+// check fills c's answer. Whatever happens in it, the answer is one of ours: a
+// panic is a refusal with its own reason.
+func (s *Server) check(ctx context.Context, c *call) {
+	rules := s.authorizer.rules.Load()
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("check: panic", "panic", p)
+			s.fail(rules, c, sallyport.Panicked)
+		}
+	}()
+	if c.malformed != nil {
+		s.fail(rules, c, sallyport.RequestMalformed)
+		return
+	}
+	s.authorizer.decide(ctx, rules, &c.Request, &c.Decision)
+	rules.answer(c)
+	if s.recorder != nil {
+		s.recorder.Record(&c.Decision, time.Since(c.Decision.At))
+	}
+}
+
+// fail makes c's answer a refusal for reason, whatever was decided before.
+func (s *Server) fail(rules *rules, c *call, reason sallyport.Reason) {
+	api := c.Decision.API
+	c.Decision.Reset()
+	c.reply.reset()
+	c.Decision.Reason, c.Decision.API, c.Decision.At = reason, api, s.authorizer.now()
+	rules.answer(c)
+	if s.recorder != nil {
+		s.recorder.Record(&c.Decision, 0)
+	}
+}

@@ -1,0 +1,339 @@
+package extauthz
+
+import (
+	"errors"
+	"hash/maphash"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sallyport/sallyport"
+)
+
+// maxLines is how many header lines a message may carry; Envoy's own default
+// is 100. It bounds the work that a proxy out of its mind can cause.
+const maxLines = 1000
+
+var (
+	errWire  = errors.New("message is not protobuf")
+	errDepth = errors.New("message is nested too deeply")
+	errText  = errors.New("text in message is not UTF-8")
+	errLines = errors.New("message has more than 1000 header lines")
+)
+
+// decodeCheck reads an envoy.service.auth.v3.CheckRequest into req, whose old
+// content is dropped. msg is copied once and req's strings are parts of that
+// copy, so msg may be reused at once; whoever keeps a part for longer than the
+// request clones it, or keeps the whole message.
+//
+// It refuses what proto.Unmarshal into the generated type refuses, also in
+// fields that it does not read, and more than maxLines header lines. On an
+// error req holds what was read, so that the refusal can be in the API's own
+// shape; nobody may be let in on it. After errText only the text that is not
+// UTF-8 is missing.
+//
+// Envoy sends headers either as a map (values of one name joined by commas) or
+// as a header_map (each line by itself, as bytes). Of a message that has lines
+// in both, the header_map counts alone: it tells repeated lines apart.
+// Lines of the map come in the order in which each name was first met.
+func decodeCheck(msg []byte, req *sallyport.Request) error {
+	clear(req.Headers)
+	*req = sallyport.Request{Headers: req.Headers[:0]}
+	d := decoder{msg: msg, text: string(msg), req: req}
+	err := d.walk(0, len(msg), kindCheckRequest, protowire.DefaultRecursionLimit)
+	d.finish()
+	if err == nil {
+		err = d.fault
+	}
+	return err
+}
+
+// kind is what a field's value is to the decoder.
+type kind uint8
+
+const (
+	kindIgnored kind = iota // whatever it is, its length is all that matters
+
+	// Text, which proto3 wants to be UTF-8. All but the first is kept.
+	kindText
+	kindMethod
+	kindPath
+	kindHost
+	kindBody
+	kindAddress
+	kindName
+	kindValue
+
+	// Bytes.
+	kindRawBody
+	kindRawValue
+
+	// A number.
+	kindSize
+
+	// Messages, and the entries of maps, which look the same on the wire.
+	kindCheckRequest
+	kindAttributes
+	kindSource
+	kindSourceAddress
+	kindSourceSocket
+	kindSourcePipe
+	kindSourceInternal
+	kindPeer
+	kindPeerAddress
+	kindSocket
+	kindPipe
+	kindInternal
+	kindLabel
+	kindRequest
+	kindTimestamp
+	kindHTTP
+	kindHeaderEntry
+	kindHeaderMap
+	kindHeaderValue
+	kindExtension
+	kindTLS
+	kindMetadata
+	kindStructEntry
+	kindAnyEntry
+	kindObject
+	kindObjectEntry
+	kindObjectValue
+	kindList
+	kindWrapped
+
+	kinds
+)
+
+// shapes says for each message what its fields are, by their numbers in the
+// .proto files of Envoy 1.40 and of protobuf's well-known types.
+var shapes = [kinds][14]kind{
+	kindCheckRequest: {1: kindAttributes},
+	kindAttributes:   {1: kindSource, 2: kindPeer, 4: kindRequest, 10: kindExtension, 11: kindMetadata, 12: kindTLS, 13: kindMetadata},
+	kindExtension:    {1: kindName, 2: kindValue},
+
+	kindSource:         {1: kindSourceAddress, 2: kindText, 3: kindLabel, 4: kindText, 5: kindText},
+	kindSourceAddress:  {1: kindSourceSocket, 2: kindSourcePipe, 3: kindSourceInternal},
+	kindSourceSocket:   {2: kindAddress, 4: kindText, 5: kindText, 7: kindText},
+	kindSourcePipe:     {1: kindText},
+	kindSourceInternal: {1: kindText, 2: kindText},
+	kindPeer:           {1: kindPeerAddress, 2: kindText, 3: kindLabel, 4: kindText, 5: kindText},
+	kindPeerAddress:    {1: kindSocket, 2: kindPipe, 3: kindInternal},
+	kindSocket:         {2: kindText, 4: kindText, 5: kindText, 7: kindText},
+	kindPipe:           {1: kindText},
+	kindInternal:       {1: kindText, 2: kindText},
+	kindLabel:          {1: kindText, 2: kindText},
+
+	kindRequest: {1: kindTimestamp, 2: kindHTTP},
+	kindHTTP: {1: kindText, 2: kindMethod, 3: kindHeaderEntry, 4: kindPath, 5: kindHost, 6: kindText, 7: kindText, 8: kindText,
+		9: kindSize, 10: kindText, 11: kindBody, 12: kindRawBody, 13: kindHeaderMap},
+	kindHeaderEntry: {1: kindName, 2: kindValue},
+	kindHeaderMap:   {1: kindHeaderValue},
+	kindHeaderValue: {1: kindName, 2: kindValue, 3: kindRawValue},
+
+	kindTLS:         {1: kindText},
+	kindMetadata:    {1: kindStructEntry, 2: kindAnyEntry},
+	kindStructEntry: {1: kindText, 2: kindObject},
+	kindObject:      {1: kindObjectEntry},
+	kindObjectEntry: {1: kindText, 2: kindObjectValue},
+	kindObjectValue: {3: kindText, 5: kindObject, 6: kindList},
+	kindList:        {1: kindObjectValue},
+	kindAnyEntry:    {1: kindText, 2: kindWrapped},
+	kindWrapped:     {1: kindText},
+}
+
+// decoder is one pass over one message. A field that occurs again overwrites
+// its slot and a message that occurs again goes on filling the same slots,
+// which is how protobuf merges.
+type decoder struct {
+	msg   []byte
+	text  string // the same bytes, ours to keep
+	req   *sallyport.Request
+	got   [kindRawValue + 1]string // by kind
+	size  int64
+	lines int                   // met so far, repeated ones included
+	raw   bool                  // a line of the header_map was met
+	seen  [seenBits / 64]uint64 // names in the map so far, as a Bloom filter
+	fault error                 // the text that was not UTF-8
+}
+
+// walk reads the message of kind of that lies in d.msg[at:end]. Whatever has
+// another wire type than its field is an unknown field, as in protobuf.
+func (d *decoder) walk(at, end int, of kind, depth int) error {
+	if depth == 0 {
+		return errDepth
+	}
+	for at < end {
+		tag, n := varint(d.msg[at:end])
+		num, typ := protowire.DecodeTag(tag)
+		if n < 0 || num < protowire.MinValidNumber || num > protowire.MaxValidNumber {
+			return errWire
+		}
+		at += n
+		as := kindIgnored
+		if int(num) < len(shapes[of]) {
+			as = shapes[of][num]
+		}
+		switch {
+		case as == kindSize && typ == protowire.VarintType:
+			tag, n = varint(d.msg[at:end])
+			d.size = int64(tag)
+		case as != kindIgnored && as != kindSize && typ == protowire.BytesType:
+			var length uint64
+			length, n = varint(d.msg[at:end])
+			if n < 0 || length > uint64(end-at-n) {
+				return errWire
+			}
+			at += n
+			n = int(length)
+			if err := d.take(at, at+n, as, depth); err != nil {
+				return err
+			}
+		default:
+			n = protowire.ConsumeFieldValue(num, typ, d.msg[at:end])
+		}
+		if n < 0 {
+			return errWire
+		}
+		at += n
+	}
+	return nil
+}
+
+// varint is protowire.ConsumeVarint; most are of one byte.
+func varint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
+}
+
+// take keeps the text or bytes, or reads the message, in d.msg[from:to].
+func (d *decoder) take(from, to int, as kind, depth int) error {
+	if as < kindSize {
+		if as < kindRawBody && !utf8.Valid(d.msg[from:to]) {
+			d.fault = errText
+		} else {
+			d.got[as] = d.text[from:to]
+		}
+		return nil
+	}
+	d.open(as)
+	if err := d.walk(from, to, as, depth-1); err != nil {
+		return err
+	}
+	return d.close(as)
+}
+
+// open is called before a message is read. Those that repeat do not merge.
+func (d *decoder) open(as kind) {
+	if as == kindHeaderEntry || as == kindHeaderValue || as == kindExtension {
+		d.got[kindName], d.got[kindValue], d.got[kindRawValue] = "", "", ""
+	}
+}
+
+// close is called after a message was read.
+func (d *decoder) close(as kind) error {
+	switch as {
+	case kindHeaderEntry, kindHeaderValue:
+		return d.line(as)
+	case kindExtension:
+		d.extend()
+	case kindSourcePipe, kindSourceInternal:
+		d.got[kindAddress] = "" // of the address's members the last one counts
+	}
+	return nil
+}
+
+// line adds the header line that was just read.
+func (d *decoder) line(as kind) error {
+	if d.lines++; d.lines > maxLines {
+		return errLines
+	}
+	h := sallyport.Header{Name: d.got[kindName], Value: d.got[kindValue]}
+	if as == kindHeaderEntry {
+		if !d.raw && !d.replace(h) {
+			d.req.Headers = append(d.req.Headers, h)
+		}
+		return nil
+	}
+	if !d.raw {
+		d.raw = true
+		clear(d.req.Headers)
+		d.req.Headers = d.req.Headers[:0]
+	}
+	if v := d.got[kindRawValue]; v != "" {
+		h.Value = v
+	}
+	d.req.Headers = append(d.req.Headers, h)
+	return nil
+}
+
+const seenBits = 8192
+
+var seenSeed = maphash.MakeSeed()
+
+// replace puts h in the place of the map's entry of the same name, and reports
+// whether there is one. The filter spares all but a few names the search.
+func (d *decoder) replace(h sallyport.Header) bool {
+	bit := maphash.String(seenSeed, h.Name) % seenBits
+	word, mask := &d.seen[bit/64], uint64(1)<<(bit%64)
+	if *word&mask == 0 {
+		*word |= mask
+		return false
+	}
+	for i := range d.req.Headers {
+		if d.req.Headers[i].Name == h.Name {
+			d.req.Headers[i].Value = h.Value
+			return true
+		}
+	}
+	return false
+}
+
+// extend reads the context extension that was just met: what the route says.
+func (d *decoder) extend() {
+	switch d.got[kindName] {
+	case "api":
+		d.req.API = d.got[kindValue]
+	case "chain":
+		d.req.Chain, _ = sallyport.ParseChain(d.got[kindValue])
+	}
+}
+
+// finish makes the request of what was read.
+func (d *decoder) finish() {
+	d.req.Method = d.got[kindMethod]
+	d.req.Host = d.got[kindHost]
+	d.req.Path, d.req.Query, _ = strings.Cut(d.got[kindPath], "?")
+	d.req.Source = d.got[kindAddress]
+	d.req.Size = d.size
+	d.req.Body = d.got[kindRawBody]
+	if d.req.Body == "" {
+		d.req.Body = d.got[kindBody]
+	}
+	for i := range d.req.Headers {
+		d.req.Headers[i].Name = lowerName(d.req.Headers[i].Name)
+	}
+}
+
+// lowerName returns a header's name in lower case. Only ASCII has case here:
+// strings.ToLower would make a k of the Kelvin sign, and a name of another.
+func lowerName(s string) string {
+	for i := 0; i < len(s); i++ {
+		if isUpper(rune(s[i])) {
+			return strings.Map(lowerRune, s)
+		}
+	}
+	return s
+}
+
+func lowerRune(r rune) rune {
+	if isUpper(r) {
+		return r + 'a' - 'A'
+	}
+	return r
+}
+
+func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }

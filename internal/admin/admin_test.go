@@ -1,0 +1,264 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC)
+
+// testPolicy has an API with simple keys, and one with every rule about keys.
+func testPolicy() *sallyport.Policy {
+	return &sallyport.Policy{Chain: sallyport.Paired, APIs: []*sallyport.API{
+		{
+			Name: "orders", Hosts: []string{"api.orders.test"},
+			Keys: []sallyport.KeyForm{
+				{Prefix: "or_live_", Kind: "key", Environment: "live"},
+				{Prefix: "or_test_", Kind: "key", Environment: "test", Access: sallyport.Read, Sandbox: true},
+			},
+			Scopes:  []sallyport.Scope{{Name: "items:read"}, {Name: "items:write"}, {Name: "admin", GrantsAll: true}},
+			Presets: map[string][]string{"read-write": {"items:read", "items:write"}},
+			Plans:   []string{"free", "custom"},
+			Limits: []*sallyport.Limit{
+				{Name: "requests", Plans: map[string]sallyport.Windows{
+					"free":   {List: []sallyport.Window{{Max: 60, Length: time.Minute}}},
+					"custom": {FromTenant: true},
+				}},
+				{Name: "in-flight", Concurrency: 5},
+			},
+		},
+		{
+			Name: "parts",
+			Keys: []sallyport.KeyForm{
+				{Prefix: "pa_", Kind: "key", Label: true, MinScopes: 1, Expiry: []string{"30d", "1y", "date"}},
+				{Prefix: "pa_aged_", Kind: "key", Environment: "aged", MinAge: 7 * day, MaxAge: 365 * day},
+				{Prefix: "pa_pat_", Kind: "pat"},
+				{Prefix: "pa_role_", Kind: "key", Role: true},
+			},
+			Scopes: []sallyport.Scope{{Name: "*", GrantsAll: true}},
+		},
+		{Name: "bare"},
+	}}
+}
+
+// recorder notes what happens in which order.
+type recorder struct {
+	mu     sync.Mutex // guards events
+	events []string
+}
+
+func (r *recorder) note(words ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, strings.Join(words, " "))
+}
+
+func (r *recorder) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events := r.events
+	r.events = nil
+	return events
+}
+
+func (r *recorder) ForgetCredential(id string)  { r.note("forget credential", id) }
+func (r *recorder) ForgetTenant(api, id string) { r.note("forget tenant", api, id) }
+func (r *recorder) Known(sallyport.Digest)      { r.note("known") }
+
+// notingStore notes when a write has been committed, and fails when told to.
+type notingStore struct {
+	Store
+	*recorder
+	fail   error
+	before func() // called before each write
+}
+
+func (s *notingStore) do(name string, write func() error) error {
+	if s.before != nil {
+		s.before()
+	}
+	if s.fail != nil {
+		s.note("failed", name)
+		return s.fail
+	}
+	err := write()
+	if err == nil {
+		s.note("committed", name)
+	}
+	return err
+}
+
+func (s *notingStore) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
+	return s.do("create tenant", func() error { return s.Store.CreateTenant(ctx, t) })
+}
+
+func (s *notingStore) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, err error) {
+	err = s.do("update tenant", func() error { t, err = s.Store.UpdateTenant(ctx, api, id, change); return err })
+	return t, err
+}
+
+func (s *notingStore) CreateCredential(ctx context.Context, c sallyport.Credential, d sallyport.Digest, pepper int) error {
+	return s.do("create credential", func() error { return s.Store.CreateCredential(ctx, c, d, pepper) })
+}
+
+func (s *notingStore) UpdateCredential(ctx context.Context, api, tenant, id string, change func(*sallyport.Credential) error) (c *sallyport.Credential, err error) {
+	err = s.do("update credential", func() error {
+		c, err = s.Store.UpdateCredential(ctx, api, tenant, id, change)
+		return err
+	})
+	return c, err
+}
+
+// server is a Handler over a real store.
+type server struct {
+	*testing.T
+	*recorder
+	handler *Handler
+	store   *notingStore
+	policy  *sallyport.Policy
+	hasher  *apikey.Hasher
+	log     *bytes.Buffer
+	token   string
+	shown   bytes.Buffer // every answer so far
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	disk, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { disk.Close() })
+	told := new(recorder)
+	s := &server{
+		T: t, recorder: told, policy: testPolicy(), hasher: testHasher(t, 1), log: new(bytes.Buffer),
+		store: &notingStore{Store: disk, recorder: told},
+	}
+	secret, made, err := EnsureToken(t.Context(), s.store, s.hasher, "")
+	if err != nil || !made {
+		t.Fatalf("EnsureToken: made %v, %v", made, err)
+	}
+	s.token = secret.Reveal()
+	s.handler, err = New(s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *server) options() Options {
+	return Options{
+		Store: s.store, Changed: s.recorder, Policy: func() *sallyport.Policy { return s.policy }, Hasher: s.hasher,
+		Now: func() time.Time { return now }, Version: "test",
+		Log: slog.New(slog.NewJSONHandler(s.log, nil)),
+	}
+}
+
+func testHasher(t *testing.T, version int) *apikey.Hasher {
+	t.Helper()
+	pepper, err := apikey.ParsePepper([]byte("0123456789abcdefghijklmnopqrstuvwxyz!" + string(rune('a'+version))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := apikey.NewHasher(pepper.WithVersion(version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// noting is a ResponseWriter that notes when the answer begins.
+type noting struct {
+	*httptest.ResponseRecorder
+	*recorder
+}
+
+func (n noting) WriteHeader(code int) {
+	n.note("answered")
+	n.ResponseRecorder.WriteHeader(code)
+}
+
+func (s *server) request(method, path, body string) *http.Request {
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, path, reader)
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	return r
+}
+
+func (s *server) serve(r *http.Request) *httptest.ResponseRecorder {
+	s.Helper()
+	w := noting{httptest.NewRecorder(), s.recorder}
+	s.handler.ServeHTTP(w, r)
+	s.shown.Write(w.Body.Bytes())
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		s.Errorf("%s %s: Cache-Control %q, want no-store", r.Method, r.URL.Path, got)
+	}
+	if ct := w.Header().Get("Content-Type"); w.Code >= 400 && ct != "application/problem+json" {
+		s.Errorf("%s %s: %d with Content-Type %q, want a problem", r.Method, r.URL.Path, w.Code, ct)
+	}
+	return w.ResponseRecorder
+}
+
+// call makes a call that must be answered with status, and decodes the answer.
+func call[T any](s *server, status int, method, path, body string) (answer T) {
+	s.Helper()
+	w := s.serve(s.request(method, path, body))
+	if w.Code != status {
+		s.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		s.Fatalf("%s %s: %v in %s", method, path, err, w.Body)
+	}
+	return answer
+}
+
+type problem = huma.ErrorModel
+
+// details lists where a problem was found, and the messages.
+func details(p problem) (locations []string, text string) {
+	for _, d := range p.Errors {
+		locations = append(locations, d.Location)
+		text += d.Message + "\n"
+		if d.Value != nil {
+			text += "VALUE REPEATED\n"
+		}
+	}
+	slices.Sort(locations)
+	return locations, text
+}
+
+// withTenant makes the tenant acme of orders and of parts.
+func (s *server) withTenant() *server {
+	s.Helper()
+	call[Tenant](s, 201, "POST", "/admin/v1/tenants", `{"api":"orders","id":"acme","plan":"free"}`)
+	call[Tenant](s, 201, "POST", "/admin/v1/tenants", `{"api":"parts","id":"acme"}`)
+	s.take()
+	return s
+}
+
+func (s *server) newKey(body string) CreatedKey {
+	s.Helper()
+	return call[CreatedKey](s, 201, "POST", "/admin/v1/keys", body)
+}
+
+const plainKey = `{"api":"orders","tenant":"acme","scopes":["items:read"]}`

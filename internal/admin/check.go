@@ -1,0 +1,292 @@
+package admin
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sallyport/sallyport"
+)
+
+// This file says what a key may be, given the policy. It is pure.
+
+// list writes the allowed values into a message.
+func list(values []string) string {
+	if len(values) == 0 {
+		return "there is none"
+	}
+	return "use one of " + strings.Join(values, ", ")
+}
+
+func apiNames(p *sallyport.Policy) []string {
+	names := make([]string, len(p.APIs))
+	for i, a := range p.APIs {
+		names[i] = a.Name
+	}
+	return names
+}
+
+// newCredential returns the credential that in asks for, without tenant and
+// id, or an answer that names all that is wrong with in.
+func newCredential(p *sallyport.Policy, in NewKey, now time.Time) (c sallyport.Credential, err error) {
+	var f faults
+	api := p.API(in.API)
+	if api == nil {
+		f.at("body.api", "%s is not an API of the configuration; %s", quote(in.API), list(apiNames(p)))
+		return c, f.err()
+	}
+	form := chooseForm(&f, api, in.Prefix, in.Environment)
+	if form == nil {
+		return c, f.err()
+	}
+	checkServed(&f, form)
+	c = sallyport.Credential{
+		API: api.Name, Kind: form.Kind, Name: in.Name, State: sallyport.Active,
+		Environment: form.Environment, Access: form.Access, Sandbox: form.Sandbox, Prefix: form.Prefix,
+		Scopes:     checkScopes(&f, api, form, in.Scopes),
+		AllowedIPs: checkAddresses(&f, in.AllowedIPs),
+		CreatedAt:  now,
+	}
+	checkName(&f, form, in.Name)
+	c.ExpiresAt = checkExpiry(&f, form, in.ExpiresAt, now, now)
+	return c, f.err()
+}
+
+// chooseForm returns the form of key that is asked for by prefix, environment
+// or both; by neither, the first.
+func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sallyport.KeyForm {
+	var prefixes, environments []string
+	for i := range api.Keys {
+		form := &api.Keys[i]
+		if (prefix == "" || prefix == form.Prefix) && (environment == "" || environment == form.Environment) {
+			return form
+		}
+		prefixes = append(prefixes, form.Prefix)
+		if form.Environment != "" && !slices.Contains(environments, form.Environment) {
+			environments = append(environments, form.Environment)
+		}
+	}
+	switch {
+	case len(api.Keys) == 0:
+		f.at("body.api", "%s has no keys in the configuration", quote(api.Name))
+	case prefix != "" && api.KeyForm(prefix) == nil:
+		// Not repeated: a whole key may have been pasted.
+		f.at("body.prefix", "is not a key prefix of %s; %s", api.Name, list(prefixes))
+	case prefix != "":
+		f.at("body.environment", "keys of prefix %s are for %s", prefix, quote(api.KeyForm(prefix).Environment))
+	default:
+		f.at("body.environment", "%s is not an environment of %s; %s", quote(environment), api.Name, list(environments))
+	}
+	return nil
+}
+
+// checkServed refuses kinds of keys that need what nothing here can give yet.
+func checkServed(f *faults, form *sallyport.KeyForm) {
+	switch {
+	case form.Kind != "key":
+		f.at("body.prefix", "credentials of prefix %s are of kind %s, which belong to a user; this server makes keys only", form.Prefix, form.Kind)
+	case form.Role:
+		f.at("body.prefix", "keys of prefix %s need a role, and this server has no roles of tenants yet", form.Prefix)
+	}
+}
+
+func checkName(f *faults, form *sallyport.KeyForm, name string) {
+	if form.Label && strings.TrimSpace(name) == "" {
+		f.at("body.name", "is required for keys of prefix %s", form.Prefix)
+	}
+	checkText(f, "body.name", name)
+}
+
+func checkText(f *faults, location, s string) {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		f.at(location, "holds a control character; use letters, digits, spaces and punctuation")
+	}
+}
+
+// checkScopes returns scopes with presets spelled out, each once.
+func checkScopes(f *faults, api *sallyport.API, form *sallyport.KeyForm, scopes []string) []string {
+	var names, chosen []string
+	for _, s := range api.Scopes {
+		names = append(names, s.Name)
+	}
+	known := names
+	for preset := range api.Presets {
+		known = append(known, preset)
+	}
+	slices.Sort(known[len(names):])
+	before := len(*f)
+	for i, scope := range scopes {
+		preset, isPreset := api.Presets[scope]
+		switch {
+		case slices.Contains(names, scope):
+			chosen = append(chosen, scope)
+		case isPreset:
+			chosen = append(chosen, preset...)
+		default:
+			f.at(fmt.Sprintf("body.scopes[%d]", i), "%s is not a scope of %s; %s", quote(scope), api.Name, list(known))
+		}
+	}
+	chosen = unique(chosen)
+	if len(chosen) < form.MinScopes && len(*f) == before {
+		f.at("body.scopes", "keys of prefix %s need at least %d; %s", form.Prefix, form.MinScopes, list(known))
+	}
+	return chosen
+}
+
+// unique returns list without repetitions, in its order.
+func unique[T comparable](list []T) []T {
+	seen := make(map[T]bool, len(list))
+	return slices.DeleteFunc(list, func(v T) bool {
+		again := seen[v]
+		seen[v] = true
+		return again
+	})
+}
+
+// checkAddresses returns the networks, each once.
+func checkAddresses(f *faults, addresses []string) []netip.Prefix {
+	var networks []netip.Prefix
+	for i, s := range addresses {
+		network, err := parseNetwork(s)
+		if err != nil {
+			f.at(fmt.Sprintf("body.allowed_ips[%d]", i), "%v", err)
+			continue
+		}
+		networks = append(networks, network)
+	}
+	return unique(networks)
+}
+
+const networkForm = "write an address such as 192.0.2.7, or a network such as 192.0.2.0/24 or 2001:db8::/32"
+
+// parseNetwork reads an address or CIDR. What is IPv4 in IPv6's clothes
+// becomes IPv4, which is how callers' addresses are compared.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		if addr.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%s has a zone: %s", quote(s), networkForm)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%s is neither an address nor a CIDR: %s", quote(s), networkForm)
+	}
+	if p.Masked() != p {
+		return p, fmt.Errorf("%s has bits behind its prefix; write %s, or the address alone", quote(s), p.Masked())
+	}
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return p, fmt.Errorf("%s is wider than all of IPv4; write 0.0.0.0/0 or an IPv6 network", quote(s))
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p, nil
+}
+
+func formatNetwork(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// checkExpiry returns the end that is asked for, for a key that was made at
+// created.
+func checkExpiry(f *faults, form *sallyport.KeyForm, asked string, created, now time.Time) time.Time {
+	e, err := parseExpiry(asked, now)
+	if err == nil {
+		err = expiryFits(form, e, created)
+	}
+	if err != nil {
+		f.at("body.expires_at", "%v", err)
+	}
+	return e.at
+}
+
+// expiryFits checks an end against what form allows. Ages count from when the
+// key was made, or one could be kept alive for good, a year at a time.
+func expiryFits(form *sallyport.KeyForm, e expiry, created time.Time) error {
+	switch age := e.at.Sub(created); {
+	case e.at.IsZero() && len(form.Expiry) > 0:
+		return fmt.Errorf("is required for keys of prefix %s; %s", form.Prefix, list(form.Expiry))
+	case e.at.IsZero() && form.MaxAge > 0:
+		return fmt.Errorf("is required for keys of prefix %s, which live at most %s", form.Prefix, formatLength(form.MaxAge))
+	case e.at.IsZero():
+		return nil
+	case form.MaxAge > 0 && age > form.MaxAge:
+		return fmt.Errorf("is too late: keys of prefix %s live at most %s", form.Prefix, formatLength(form.MaxAge))
+	case age < form.MinAge:
+		return fmt.Errorf("is too early: keys of prefix %s live at least %s", form.Prefix, formatLength(form.MinAge))
+	}
+	if len(form.Expiry) == 0 || slices.ContainsFunc(form.Expiry, e.is) {
+		return nil
+	}
+	return fmt.Errorf("is not among the choices for keys of prefix %s; %s", form.Prefix, list(form.Expiry))
+}
+
+// is reports whether e is what choice allows: a length, or any date.
+func (e expiry) is(choice string) bool {
+	if choice == onDate {
+		return e.length == 0
+	}
+	length, ok := parseLength(choice)
+	return ok && e.length == length
+}
+
+// changeCredential applies in to c, or says what is wrong with it.
+func changeCredential(p *sallyport.Policy, c *sallyport.Credential, in KeyChange, now time.Time) error {
+	if c.State == sallyport.Revoked {
+		return sallyport.ErrFinal
+	}
+	var f faults
+	changeState(&f, &c.State, in.State, "; to revoke a key, POST to its /revoke")
+	if in.AllowedIPs.Sent {
+		c.AllowedIPs = checkAddresses(&f, value(in.AllowedIPs))
+	}
+	if !in.Name.Sent && !in.Scopes.Sent && !in.ExpiresAt.Sent {
+		return f.err() // what needs no policy is possible when the API has gone from it
+	}
+	api := p.API(c.API)
+	if api == nil || api.KeyForm(c.Prefix) == nil {
+		f.at("body", "API %s or its key prefix is no longer in the configuration; only state and allowed_ips can change", c.API)
+		return f.err()
+	}
+	form := api.KeyForm(c.Prefix)
+	if in.Name.Sent {
+		c.Name = value(in.Name)
+		checkName(&f, form, c.Name)
+	}
+	if in.Scopes.Sent {
+		c.Scopes = checkScopes(&f, api, form, value(in.Scopes))
+	}
+	if in.ExpiresAt.Sent {
+		c.ExpiresAt = checkExpiry(&f, form, value(in.ExpiresAt), c.CreatedAt, now)
+	}
+	return f.err()
+}
+
+// value returns what was sent; null is the zero value.
+func value[T any](o Optional[T]) (v T) {
+	if o.Value != nil {
+		v = *o.Value
+	}
+	return v
+}
+
+// changeState sets state to what is asked for, if anything.
+func changeState(f *faults, state *sallyport.State, asked Optional[string], hint string) {
+	if !asked.Sent {
+		return
+	}
+	switch s, _ := sallyport.ParseState(value(asked)); s {
+	case sallyport.Active, sallyport.Disabled:
+		*state = s
+	default:
+		f.at("body.state", "use active or disabled%s", hint)
+	}
+}

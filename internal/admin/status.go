@@ -1,0 +1,42 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sallyport/sallyport"
+)
+
+func (h *Handler) registerStatus(api huma.API) {
+	huma.Register(api, operation("status", http.MethodGet, "/admin/v1/status", "Say what is running"), h.status)
+}
+
+func (h *Handler) status(context.Context, *struct{}) (*answer[Status], error) {
+	policy := h.policy()
+	s := Status{
+		Version: h.version, StartedAt: h.started, UptimeSeconds: int64(h.now().Sub(h.started) / time.Second),
+		Chain: policy.Chain.String(), APIs: []APIStatus{},
+	}
+	for _, a := range policy.APIs {
+		s.APIs = append(s.APIs, apiStatus(a))
+	}
+	return &answer[Status]{s}, nil
+}
+
+func apiStatus(a *sallyport.API) APIStatus {
+	s := APIStatus{
+		Name: a.Name, Hosts: append([]string{}, a.Hosts...), Plans: append([]string{}, a.Plans...),
+		Scopes: []string{}, Prefixes: []string{},
+		Operations: len(a.Operations), Limits: len(a.Limits),
+	}
+	for _, scope := range a.Scopes {
+		s.Scopes = append(s.Scopes, scope.Name)
+	}
+	for _, form := range a.Keys {
+		s.Prefixes = append(s.Prefixes, form.Prefix)
+	}
+	return s
+}

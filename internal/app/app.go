@@ -1,0 +1,198 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/extauthz"
+	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+	"github.com/sallyport/sallyport/internal/telemetry"
+	"github.com/sallyport/sallyport/ratelimit"
+)
+
+// Options is what a server needs besides its configuration.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// App is a server that is bound and ready to run.
+type App struct {
+	log        *slog.Logger
+	policy     *sallyport.Policy
+	store      *sqlite.Store
+	finder     *extauthz.Finder
+	grpc       *grpc.Server
+	health     *health.Server
+	http       *http.Server
+	listeners  []net.Listener // of grpc
+	httpListen net.Listener
+	adminToken apikey.Secret
+	tokenMade  bool
+}
+
+// drain is how long requests in flight are waited for at the end.
+const drain = time.Second
+
+// New opens the store, compiles the policy and binds the listeners. On an error
+// nothing stays open.
+func New(ctx context.Context, o Options) (_ *App, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{log: o.Log, policy: o.Config.Policy}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+
+	hasher, err := newHasher(o.Config.Pepper)
+	if err != nil {
+		return nil, err
+	}
+	if a.store, err = openStore(ctx, o.Config.Store); err != nil {
+		return nil, err
+	}
+	if a.finder, err = a.newFinder(ctx, o.Config.Cache); err != nil {
+		return nil, err
+	}
+	checks := new(telemetry.Checks)
+	checks.Know(a.policy)
+
+	counters := ratelimit.NewMemory()
+	authorizer := extauthz.New(hasher, a.finder, ratelimit.Limiter{Counters: counters}, o.Now)
+	if err := authorizer.Load(a.policy); err != nil {
+		return nil, err
+	}
+	limits := ratelimit.NewServer(counters, o.Now, checks.Limited)
+	if err := limits.Load(a.policy); err != nil {
+		return nil, err
+	}
+	a.newGRPC(extauthz.NewServer(authorizer, checks), limits)
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(checks, prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	if err := a.newHTTP(ctx, o, hasher, registry); err != nil {
+		return nil, err
+	}
+	return a, a.listen(o.Config.Listen)
+}
+
+// newFinder makes the credential cache over the store, with complete knowledge
+// of the store's digests.
+func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, error) {
+	var known []sallyport.Digest
+	err := a.store.Digests(ctx, func(d sallyport.Digest) error {
+		known = append(known, d)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read digests: %w", err)
+	}
+	filter := extauthz.NewFilter(2*len(known) + 1<<16)
+	for _, d := range known {
+		filter.Add(d)
+	}
+	return extauthz.NewFinder(a.store, extauthz.FinderOptions{
+		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter,
+	})
+}
+
+// Run serves until ctx ends or a listener fails, then drains. It returns nil
+// where ctx ended it.
+func (a *App) Run(ctx context.Context) error {
+	failed := make(chan error, len(a.listeners)+1)
+	for _, l := range a.listeners {
+		go func() { failed <- a.grpc.Serve(l) }()
+	}
+	go func() { failed <- a.http.Serve(a.httpListen) }()
+	a.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+
+	var err error
+	ended := 0
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		ended++
+		err = fmt.Errorf("serve: %w", err)
+	}
+	a.stop()
+	for ; ended <= len(a.listeners); ended++ {
+		<-failed
+	}
+	a.close()
+	return err
+}
+
+// stop refuses new work, waits for what is in flight, and then ends it.
+func (a *App) stop() {
+	a.health.Shutdown()
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		a.grpc.GracefulStop()
+		close(done)
+	}()
+	if err := a.http.Shutdown(ctx); err != nil {
+		a.http.Close()
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		a.grpc.Stop()
+		<-done
+	}
+}
+
+// close releases what New opened. Listeners that were served are closed
+// already, which is no error.
+func (a *App) close() {
+	for _, l := range append(a.listeners, a.httpListen) {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if a.finder != nil {
+		a.finder.Close()
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.log.Error("close store", "error", err)
+		}
+	}
+}
+
+// GRPC returns the addresses that Envoy may ask: unix:///path or host:port.
+func (a *App) GRPC() []string {
+	var all []string
+	for _, l := range a.listeners {
+		all = append(all, address(l))
+	}
+	return all
+}
+
+// HTTP returns the address of the admin API, metrics and health.
+func (a *App) HTTP() string { return address(a.httpListen) }
+
+// AdminToken returns the token that New made because there was none, for its
+// one showing.
+func (a *App) AdminToken() (token apikey.Secret, made bool) { return a.adminToken, a.tokenMade }

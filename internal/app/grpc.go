@@ -1,0 +1,40 @@
+package app
+
+import (
+	"runtime"
+	"time"
+
+	_ "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3" // for reflection: our own service has no generated code
+	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/sallyport/sallyport/extauthz"
+	"github.com/sallyport/sallyport/ratelimit"
+)
+
+// newGRPC makes the server that Envoy asks.
+func (a *App) newGRPC(checks *extauthz.Server, limits *ratelimit.Server) {
+	a.grpc = grpc.NewServer(
+		grpc.ForceServerCodecV2(extauthz.Codec()),
+		// Envoy keeps one connection a worker and pings it: without this
+		// grpc-go would answer the pings with GOAWAY.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
+		// Fixed windows, wide enough for any Check, switch the bandwidth
+		// estimator and its pings off.
+		grpc.InitialWindowSize(1<<20),
+		grpc.InitialConnWindowSize(1<<20),
+		// Workers keep their stacks grown from one call to the next.
+		grpc.NumStreamWorkers(uint32(4*runtime.GOMAXPROCS(0))),
+		grpc.SharedWriteBuffer(true),
+	)
+	checks.Register(a.grpc)
+	rlsv3.RegisterRateLimitServiceServer(a.grpc, limits)
+	a.health = health.NewServer()
+	a.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+	healthv1.RegisterHealthServer(a.grpc, a.health)
+	reflection.Register(a.grpc)
+}

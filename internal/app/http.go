@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+)
+
+// newHTTP makes the plain HTTP side: admin API, metrics and health.
+func (a *App) newHTTP(ctx context.Context, o Options, hasher *apikey.Hasher, metrics prometheus.Gatherer) error {
+	own, err := readSecret(o.Config.Admin.Token)
+	if err != nil {
+		return fmt.Errorf("admin.token: %w", err)
+	}
+	token := strings.TrimSpace(string(own))
+	if a.adminToken, a.tokenMade, err = admin.EnsureToken(ctx, a.store, hasher, token); err != nil {
+		return fmt.Errorf("admin token: %w", err)
+	}
+	handler, err := admin.New(admin.Options{
+		Store: a.store, Changed: a.finder, Policy: func() *sallyport.Policy { return a.policy }, Hasher: hasher,
+		Now: o.Now, Token: apikey.NewSecret(token), Version: o.Version, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/admin/", handler)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.ready)
+	a.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	return nil
+}
+
+// ready tells whether the store answers: without it, keys that are not cached
+// are refused.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	if err := a.store.Ping(ctx); err != nil {
+		a.log.Warn("not ready", "error", err)
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// newHasher reads the pepper.
+func newHasher(from config.Secret) (*apikey.Hasher, error) {
+	text, err := readSecret(from)
+	if err != nil {
+		return nil, fmt.Errorf("pepper: %w", err)
+	}
+	pepper, err := apikey.ParsePepper(text)
+	if err != nil {
+		return nil, fmt.Errorf("pepper: %w", err)
+	}
+	return apikey.NewHasher(pepper)
+}
+
+// readSecret reads a secret from where it is kept; nothing configured is no
+// secret and no error.
+func readSecret(from config.Secret) ([]byte, error) {
+	switch {
+	case from.Env != "":
+		value, ok := os.LookupEnv(from.Env)
+		if !ok {
+			return nil, fmt.Errorf("the environment variable %s is not set", from.Env)
+		}
+		return []byte(value), nil
+	case from.File != "":
+		text, err := os.ReadFile(from.File)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("the file %s does not exist; make one with: openssl rand -base64 32 > %s", from.File, from.File)
+		}
+		return text, err
+	}
+	return nil, nil
+}
+
+// openStore opens the store that url names.
+func openStore(ctx context.Context, url string) (*sqlite.Store, error) {
+	path, ok := strings.CutPrefix(url, "sqlite://")
+	if !ok {
+		return nil, fmt.Errorf("store: %q is not sqlite:///PATH", url)
+	}
+	s, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,201 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport"
+)
+
+const maxSocketPath = 107 // what the kernel takes
+
+// Defaults returns what a file that says nothing means. Store, pepper and APIs
+// have no default.
+func Defaults() File {
+	return File{
+		Listen:   Listen{GRPC: List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
+		Counters: "memory",
+		Chain:    sallyport.Paired.String(),
+		Cache:    Cache{Credentials: 1_000_000, Timeout: Duration(250 * time.Millisecond)},
+	}
+}
+
+// compile checks what file means as a whole, and makes the Config of it.
+func compile(f *faults, file *File) *Config {
+	c := &Config{
+		Listen: file.Listen, Store: file.Store, Counters: file.Counters,
+		Pepper: file.Pepper, Admin: file.Admin, Cache: file.Cache,
+		Policy: &sallyport.Policy{},
+	}
+	checkListen(f, file.Listen)
+	checkStore(f, file.Store)
+	checkCounters(f, file.Counters)
+	checkSecret(f, "pepper", file.Pepper, true)
+	checkSecret(f, "admin.token", file.Admin.Token, false)
+	if f.has("cache.credentials") && (file.Cache.Credentials < 1 || file.Cache.Credentials > 1e9) {
+		f.add("cache.credentials", "is out of range", "1 to 1000000000")
+	}
+	f.oneOf("chain", "chain", file.Chain, sallyport.Paired.String(), sallyport.Fused.String())
+	c.Policy.Chain, _ = sallyport.ParseChain(file.Chain)
+	if len(file.APIs) == 0 && f.whole("apis") {
+		f.add("apis", "no API is listed", "at least one is needed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.APIs)) {
+		in := file.APIs[name]
+		c.Policy.APIs = append(c.Policy.APIs, compileAPI(f, name, &in))
+	}
+	checkHosts(f, c.Policy)
+	c.Absent, c.Notices = sortFaults(f.absent), sortFaults(f.notices)
+	return c
+}
+
+func checkListen(f *faults, l Listen) {
+	seen := map[string]string{}
+	check := func(path, address string) {
+		if address == "" {
+			return
+		}
+		if problem := checkAddress(address); problem != "" {
+			f.add(path, "address "+quote(address)+" "+problem, "write HOST:PORT or unix:///PATH")
+		} else if first, twice := seen[address]; twice && !strings.HasSuffix(address, ":0") {
+			f.add(path, "address "+quote(address)+" is written twice; first in "+first, "")
+		}
+		seen[address] = path
+	}
+	for i, address := range l.GRPC {
+		check(index("listen.grpc", i), address)
+	}
+	check("listen.http", l.HTTP)
+}
+
+func checkAddress(address string) (problem string) {
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		switch {
+		case !strings.HasPrefix(path, "/") || path == "/" || strings.ContainsRune(path, 0):
+			return "has no absolute path"
+		case len(path) > maxSocketPath:
+			return "has a path longer than " + strconv.Itoa(maxSocketPath) + " bytes"
+		}
+		return ""
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || strings.ContainsAny(address, "/ ") {
+		return "cannot be read"
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "has no port from 0 to 65535"
+	}
+	return ""
+}
+
+// checkStore does not quote the URL, which may hold a password.
+func checkStore(f *faults, store string) {
+	const form = "write sqlite:///PATH, such as sqlite:///var/lib/sallyport/sallyport.db"
+	scheme, rest, _ := strings.Cut(store, "://")
+	switch {
+	case store == "" && f.has("store"):
+	case store == "":
+		f.add("store", "no store is named", form)
+	case scheme == "postgres" || scheme == "postgresql":
+		f.notServed("store", "PostgreSQL is not served by this version; use sqlite:///PATH")
+	case scheme != "sqlite":
+		f.add("store", "is not the URL of a store", form)
+	case !strings.HasPrefix(rest, "/") || strings.HasSuffix(rest, "/") || strings.ContainsAny(rest, "?#%\x00"):
+		f.add("store", "is not the absolute path of a file", form)
+	}
+}
+
+// checkCounters does not quote the URL, which may hold a password.
+func checkCounters(f *faults, counters string) {
+	switch {
+	case counters == "memory", counters == "":
+	case strings.HasPrefix(counters, "redis://"), strings.HasPrefix(counters, "rediss://"):
+		f.notServed("counters", "Redis is not served by this version; use memory")
+	default:
+		f.add("counters", "are neither memory nor the URL of a Redis", "write memory")
+	}
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func checkSecret(f *faults, path string, s Secret, required bool) {
+	const form = "write {file: PATH} or {env: NAME}"
+	file, env := f.has(field(path, "file")), f.has(field(path, "env"))
+	switch {
+	case file && env:
+		f.add(path, "names both a file and an environment variable", form)
+	case !file && !env && (required || f.has(path)):
+		f.add(path, "names neither a file nor an environment variable", form)
+	case s.Env != "" && !envName.MatchString(s.Env):
+		f.add(field(path, "env"), "is not the name of an environment variable", form)
+	}
+}
+
+// checkHosts finds hosts that more than one API claims.
+func checkHosts(f *faults, p *sallyport.Policy) {
+	owner := map[string]string{}
+	for _, api := range p.APIs {
+		for _, host := range api.Hosts {
+			if other, taken := owner[host]; taken && other != api.Name {
+				f.add(field(key("apis", api.Name), "hosts"), "host "+quote(host)+" belongs to API "+other+" already", "a host leads to one API")
+				continue
+			}
+			owner[host] = api.Name
+		}
+	}
+}
+
+// hostProblem says what is wrong with a host; hint is the right form of it.
+func hostProblem(host string) (problem, hint string) {
+	right := strings.ToLower(strings.TrimSuffix(host, "."))
+	if name, port, err := net.SplitHostPort(right); err == nil && strings.Trim(port, "0123456789") == "" {
+		right = name
+	}
+	switch {
+	case !isHostName(right):
+		return "host " + quote(host) + " is not a host name", "write a name such as api.example.com, without scheme, port and wildcard"
+	case right != host:
+		return "host " + quote(host) + " is not in lower case without port and trailing dot", "write " + right
+	}
+	return "", ""
+}
+
+var hostLabel = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+
+func isHostName(host string) bool {
+	if len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if !hostLabel.MatchString(label) {
+			return false
+		}
+	}
+	return true
+}
+
+func upstreamProblem(upstream string) string {
+	u, err := url.Parse(upstream)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return "is not an http or https URL"
+	case u.User != nil:
+		return "holds a user name or password"
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return "has more than a host and a port"
+	case u.Hostname() == "":
+		return "has no host"
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "has no port from 1 to 65535"
+		}
+	}
+	return ""
+}

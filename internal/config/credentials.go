@@ -1,0 +1,153 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/apikey"
+)
+
+func (a *api) credentials() {
+	path := a.sub("credentials")
+	a.places(field(path, "read"))
+	a.keys(field(path, "keys"))
+	a.tokens(field(path, "tokens"))
+	if c := a.in.Credentials; len(c.Keys)+len(c.Tokens) == 0 && !a.has(field(path, "keys")) && !a.has(field(path, "tokens")) {
+		a.add(path, "lists neither keys nor tokens", "no credential could be valid; list a key prefix")
+	}
+}
+
+func (a *api) places(path string) {
+	if len(a.in.Credentials.Read) == 0 {
+		a.add(path, "does not say where credentials are read", "write [{header: Authorization, scheme: Bearer}]")
+	}
+	seen := map[sallyport.Place]bool{}
+	for i, in := range a.in.Credentials.Read {
+		place := sallyport.Place{Header: strings.ToLower(in.Header), Scheme: in.Scheme, Query: in.Query}
+		a.place(index(path, i), in)
+		same := place
+		same.Scheme = strings.ToLower(same.Scheme)
+		if seen[same] && same != (sallyport.Place{}) {
+			a.add(index(path, i), "is written twice", "")
+		}
+		seen[same] = true
+		a.out.Places = append(a.out.Places, place)
+	}
+}
+
+func (a *api) place(path string, in Place) {
+	const form = "write {header: NAME}, {header: NAME, scheme: WORD} or {query: NAME}"
+	header, query := a.has(field(path, "header")), a.has(field(path, "query"))
+	if header == query {
+		a.add(path, "is not one header or one query parameter", form)
+		return
+	}
+	if in.Header != "" {
+		if problem, hint := headerProblem(in.Header); problem != "" {
+			a.add(field(path, "header"), problem, hint)
+		}
+	}
+	if in.Query != "" && !queryName.MatchString(in.Query) {
+		a.add(field(path, "query"), quote(in.Query)+" is not the name of a query parameter", "write letters, digits, . _ ~ and -")
+	}
+	switch {
+	case in.Scheme != "" && query:
+		a.add(field(path, "scheme"), "stands beside a query parameter", "a scheme is for a header")
+	case in.Scheme != "" && !headerName.MatchString(in.Scheme):
+		a.add(field(path, "scheme"), quote(in.Scheme)+" is not a scheme", "write one word such as Bearer")
+	}
+}
+
+func (a *api) keys(path string) {
+	var prefixes []string
+	var forms []sallyport.KeyForm
+	for i, in := range a.in.Credentials.Keys {
+		a.key(index(path, i), in)
+		if keyPrefix.MatchString(in.Prefix) && !slices.Contains(prefixes, in.Prefix) {
+			forms = append(forms, sallyport.KeyForm{Prefix: in.Prefix})
+		}
+		prefixes = append(prefixes, in.Prefix)
+	}
+	a.distinct(path, "prefix", prefixes)
+	if _, err := apikey.Compile(forms); err != nil {
+		a.add(path, err.Error(), "")
+	}
+}
+
+// key checks one key form. How it is compiled stands in keyForm.
+func (a *api) key(path string, in KeyForm) {
+	a.required(path, "prefix", "the prefix", "write one such as orders_live_")
+	if in.Prefix != "" && !keyPrefix.MatchString(in.Prefix) {
+		a.add(field(path, "prefix"), "prefix "+quote(in.Prefix)+" is not one", "write 2 to 32 letters, digits, _ and -")
+	}
+	a.oneOf(field(path, "kind"), "kind", in.Kind, "key", "pat")
+	a.oneOf(field(path, "access"), "access", in.Access, "read")
+	a.oneOf(field(path, "use"), "use", in.Use, "api", "exchange")
+	if in.Environment != "" && !plainName.MatchString(in.Environment) {
+		a.add(field(path, "environment"), "environment "+quote(in.Environment)+" is not a name", "write letters, digits, . _ and -")
+	}
+	if in.Age.Max > 0 && in.Age.Min > in.Age.Max {
+		a.add(field(path, "age"), "has a min that is longer than its max", "")
+	}
+	if in.Require.Role && len(a.in.Roles) == 0 && !a.in.TenantRoles && !a.has(a.sub("roles")) {
+		a.add(field(path, "require.role"), "asks for a role, and there are none", "list roles")
+	}
+	a.expiry(field(path, "expiry"), in)
+	a.distinct(field(path, "expiry"), "choice", in.Expiry)
+	if in.Kind == "pat" {
+		a.notServed(field(path, "kind"), "personal access tokens are not served by this version")
+	}
+	if in.Use == "exchange" {
+		a.notServed(field(path, "use"), "keys that are exchanged for tokens are not served by this version")
+	}
+	a.out.Keys = append(a.out.Keys, keyForm(in))
+}
+
+func (a *api) expiry(path string, in KeyForm) {
+	for i, choice := range in.Expiry {
+		if choice == "" || choice == "date" {
+			continue
+		}
+		length, problem := parseDuration(choice)
+		switch {
+		case problem != "":
+			a.add(index(path, i), problem, "write durations such as 30d, and date for a date of choice")
+		case in.Age.Max > 0 && length > time.Duration(in.Age.Max), length < time.Duration(in.Age.Min):
+			a.add(index(path, i), "choice "+quote(choice)+" lies outside of age", "")
+		}
+	}
+}
+
+func keyForm(in KeyForm) sallyport.KeyForm {
+	out := sallyport.KeyForm{
+		Prefix: in.Prefix, Kind: in.Kind, Environment: in.Environment, Sandbox: in.Sandbox,
+		MinAge: time.Duration(in.Age.Min), MaxAge: time.Duration(in.Age.Max),
+		Label: in.Require.Label, Role: in.Require.Role, MinScopes: in.Require.Scopes,
+		Expiry: in.Expiry, Exchange: in.Use == "exchange", LegacyBody: in.Legacy,
+	}
+	if out.Kind == "" {
+		out.Kind = "key"
+	}
+	if in.Access == "read" {
+		out.Access = sallyport.Read
+	}
+	return out
+}
+
+func (a *api) tokens(path string) {
+	var issuers []string
+	for i, in := range a.in.Credentials.Tokens {
+		at := index(path, i)
+		issuers = append(issuers, in.Issuer)
+		a.required(at, "issuer", "who issues the tokens", "write self, or the https URL of an issuer")
+		if u, err := url.Parse(in.Issuer); in.Issuer != "" && in.Issuer != "self" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			a.add(field(at, "issuer"), "is neither self nor an https URL", "")
+		}
+		a.oneOf(field(at, "algorithm"), "algorithm", in.Algorithm, algorithms...)
+		a.notice(at, "tokens of issuer "+in.Issuer+" are not accepted by this version: they are refused as invalid")
+	}
+	a.distinct(path, "issuer", issuers)
+}

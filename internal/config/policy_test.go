@@ -1,0 +1,254 @@
+package config_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/config"
+)
+
+func TestMinimalFileGetsDefaults(t *testing.T) {
+	c := parse(t, minimal)
+	want := &config.Config{
+		Listen:   config.Listen{GRPC: config.List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
+		Store:    "sqlite:///var/lib/sallyport/sallyport.db",
+		Counters: "memory",
+		Pepper:   config.Secret{File: "/etc/sallyport/pepper"},
+		Cache:    config.Cache{Credentials: 1_000_000, Timeout: config.Duration(250 * time.Millisecond)},
+		Policy:   c.Policy,
+	}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+	if c.Policy.Chain != sallyport.Paired {
+		t.Errorf("got chain %v", c.Policy.Chain)
+	}
+	api := c.Policy.APIs[0]
+	got := *api.Operations[0]
+	if diff := cmp.Diff(sallyport.Operation{
+		Name: "GET /v1/orders", Method: "GET", Path: "/v1/orders", Scopes: []string{"orders:read"}, Granted: []string{"orders:read"},
+		Weight: 1, Access: sallyport.Read,
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+	if got, want := api.Keys[0], (sallyport.KeyForm{Prefix: "orders_live_", Kind: "key"}); !cmp.Equal(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	for _, kind := range sallyport.Kinds() {
+		if r := api.Response(kind); r.Status != kind.Default().Status || !json.Valid([]byte(r.Body)) || r.Code == "" {
+			t.Errorf("%v: got %+v", kind, r)
+		}
+	}
+}
+
+const full = `store: sqlite:///var/lib/sallyport/sallyport.db
+pepper: {env: PEPPER}
+chain: fused
+listen: {grpc: "127.0.0.1:0", http: unix:///run/x.sock}
+apis:
+  orders:
+    hosts: [api.acme.example]
+    credentials:
+      read: [{header: X-API-Key}, {header: Authorization, scheme: Bearer}, {query: api_key}]
+      keys:
+        - {prefix: orders_live_, environment: live, access: read, age: {min: 7d, max: 1y}, require: {label: true, scopes: 1}, expiry: [30d, date]}
+    scopes: [orders:read, orders:write, lines:read, {name: "*:read", grants: ["*:read"]}, {name: clerk, grants: ["*:read", "orders:*"]}, {name: admin, grants: all}, {name: chief, grants: [admin]}]
+    presets: {readers: ["*:read"], all: [admin]}
+    tenant: {path: org, header: X-Org}
+    answers:
+      me: {body: {b: "${tenant}", a: [0x1f, 1.50, ~, true, 2026-01-01], "n": {"${": 1}}}
+    operations:
+      - {GET: /v1/orders, HEAD: /v1/orders, scope: [orders:read, lines:read]}
+      - {methods: [POST, DELETE], paths: ["/v1/{org}/orders", /v1/all], scope: orders:write, weight: 3, name: change}
+      - {POST: /v1/search, access: read, tenant: {query: org}}
+      - {GET: /v1/me, answer: me, sandbox: {status: 201, body: []}, hosts: [me.acme.example]}
+    endpoints:
+      - {GET: /keys, serve: api_keys, scope: admin}
+      - {GET: /jwks, serve: jwks, hosts: auth.acme.example}
+    limits:
+      - {name: requests, per: [tenant, credential], plans: {gold: unlimited, free: [60/1m, 1000/1h], custom: tenant}}
+      - {name: writes, per: tenant, when: {access: write}, limit: 5/1s}
+    headers: {limit: X-L, reset: {name: X-R, as: delta}, retry_after: seconds}
+    errors:
+      type: error
+      template: {code: "${code}"}
+      expired_credential: {status: 403}
+      invalid_credential: {www_authenticate: Key}
+      not_found: {code: gone, type: lost, template: {gone: true}, message: "no ${operation}"}
+    on_failure: {quota: open, grace: 1h30m}
+`
+
+func fullAPI(t *testing.T) *sallyport.API {
+	text := strings.Replace(full, `, "n": {"${": 1}`, "", 1)
+	return parse(t, text).Policy.APIs[0]
+}
+
+func operation(t *testing.T, api *sallyport.API, method, path string) *sallyport.Operation {
+	t.Helper()
+	for _, op := range api.Operations {
+		if op.Method == method && op.Path == path {
+			return op
+		}
+	}
+	t.Fatalf("no %s %s", method, path)
+	return nil
+}
+
+func TestScopesThatGrantAreSpelledOut(t *testing.T) {
+	api := fullAPI(t)
+	for _, tt := range []struct{ method, path, want string }{
+		{"GET", "/v1/orders", "orders:read lines:read *:read clerk admin chief"},
+		{"POST", "/v1/all", "orders:write clerk admin chief"},
+		{"POST", "/v1/search", ""},
+		{"GET", "/keys", "admin chief"},
+	} {
+		if got := strings.Join(operation(t, api, tt.method, tt.path).Granted, " "); got != tt.want {
+			t.Errorf("%s %s: got %s, want %s", tt.method, tt.path, got, tt.want)
+		}
+	}
+	if got, want := api.Presets["readers"], []string{"*:read"}; !slices.Equal(got, want) {
+		t.Errorf("readers: got %v, want %v: a scope of that name is meant before a pattern", got, want)
+	}
+}
+
+func TestOperationsAreSpelledOut(t *testing.T) {
+	api := fullAPI(t)
+	if got := len(api.Operations); got != 10 {
+		t.Errorf("got %d operations", got)
+	}
+	search, change, all := operation(t, api, "POST", "/v1/search"), operation(t, api, "DELETE", "/v1/{org}/orders"), operation(t, api, "POST", "/v1/all")
+	if search.Access != sallyport.Read || change.Access != sallyport.Write || change.Weight != 3 || change.Name != "change" {
+		t.Errorf("got %+v, %+v", search, change)
+	}
+	for _, tt := range []struct {
+		op   *sallyport.Operation
+		want sallyport.TenantParameter
+	}{
+		{search, sallyport.TenantParameter{Query: "org"}},
+		{change, sallyport.TenantParameter{Path: "org", Header: "x-org"}},
+		{all, sallyport.TenantParameter{Header: "x-org"}},
+		{operation(t, api, "GET", "/keys"), sallyport.TenantParameter{Header: "x-org"}},
+		{operation(t, api, "GET", "/jwks"), sallyport.TenantParameter{}},
+	} {
+		if tt.op.Tenant != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.op.Name, tt.op.Tenant, tt.want)
+		}
+	}
+	keys, jwks := operation(t, api, "GET", "/keys"), operation(t, api, "GET", "/jwks")
+	if keys.Public || !jwks.Public || keys.Serve != "api_keys" || jwks.Absent != "endpoint jwks" {
+		t.Errorf("got %+v, %+v", keys, jwks)
+	}
+}
+
+func TestHostsAreSpelledOut(t *testing.T) {
+	api := fullAPI(t)
+	if want := []string{"api.acme.example", "me.acme.example", "auth.acme.example"}; !slices.Equal(api.Hosts, want) {
+		t.Errorf("got %v, want %v", api.Hosts, want)
+	}
+	for path, want := range map[string]string{"/v1/orders": "api.acme.example", "/v1/me": "me.acme.example", "/jwks": "auth.acme.example"} {
+		if got := operation(t, api, "GET", path).Hosts; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %v, want %s", path, got, want)
+		}
+	}
+}
+
+func TestAnswersAreJSONInTheOrderWritten(t *testing.T) {
+	me := operation(t, fullAPI(t), "GET", "/v1/me")
+	if want := (sallyport.Answer{Status: 200, Body: `{"b":"${tenant}","a":[31,1.50,null,true,"2026-01-01"]}`}); *me.Answer != want {
+		t.Errorf("got %+v, want %+v", *me.Answer, want)
+	}
+	if want := (sallyport.Answer{Status: 201, Body: `[]`}); *me.Sandbox != want {
+		t.Errorf("got %+v, want %+v", *me.Sandbox, want)
+	}
+}
+
+func TestLimitsAndPlans(t *testing.T) {
+	api := fullAPI(t)
+	minute, hour := sallyport.Window{Max: 60, Length: time.Minute}, sallyport.Window{Max: 1000, Length: time.Hour}
+	want := []*sallyport.Limit{
+		{Name: "requests", Per: []string{"tenant", "credential"}, Plans: map[string]sallyport.Windows{
+			"gold": {Unlimited: true}, "custom": {FromTenant: true}, "free": {List: []sallyport.Window{minute, hour}}}},
+		{Name: "writes", Per: []string{"tenant"}, When: sallyport.When{Access: sallyport.Write},
+			Default: sallyport.Windows{List: []sallyport.Window{{Max: 5, Length: time.Second}}}},
+	}
+	if diff := cmp.Diff(want, api.Limits); diff != "" {
+		t.Error(diff)
+	}
+	if want := []string{"custom", "free", "gold"}; !slices.Equal(api.Plans, want) {
+		t.Errorf("got %v, want %v", api.Plans, want)
+	}
+	if want := (sallyport.QuotaHeaders{Limit: "X-L", Reset: "X-R", ResetAs: sallyport.ResetDelta, RetryAfter: true}); api.Headers != want {
+		t.Errorf("got %+v, want %+v", api.Headers, want)
+	}
+	if !api.OnFailure.QuotaOpen || api.Grace != 90*time.Minute {
+		t.Errorf("got %+v, %v", api.OnFailure, api.Grace)
+	}
+}
+
+func TestRefusalsMergeDefaultAPIAndKind(t *testing.T) {
+	api := fullAPI(t)
+	for kind, want := range map[sallyport.Kind]sallyport.Response{
+		sallyport.KindMissingCredential: {Status: 401, Code: "unauthorized", Type: "error", Body: `{"code":"${code}"}`, WWWAuthenticate: `ApiKey realm="orders"`},
+		sallyport.KindInvalidCredential: {Status: 401, Code: "unauthorized", Type: "error", Body: `{"code":"${code}"}`, WWWAuthenticate: "Key"},
+		sallyport.KindExpiredCredential: {Status: 403, Code: "unauthorized", Type: "error", Body: `{"code":"${code}"}`},
+		sallyport.KindNotFound:          {Status: 404, Code: "gone", Type: "lost", Body: `{"gone":true}`, Message: "no ${operation}"},
+	} {
+		if want.Message == "" {
+			want.Message = kind.Default().Message
+		}
+		if diff := cmp.Diff(want, *api.Response(kind)); diff != "" {
+			t.Errorf("%v: %s", kind, diff)
+		}
+	}
+	bearer := parse(t, minimal).Policy.APIs[0]
+	if got, want := bearer.Response(sallyport.KindExpiredCredential).WWWAuthenticate, `Bearer realm="orders", error="invalid_token"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestWhatIsNotServedIsSaid holds that nothing the file asks for is ignored.
+func TestWhatIsNotServedIsSaid(t *testing.T) {
+	text := strings.NewReplacer(
+		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x\ncounters: redis://:hunter2@cache",
+		"[{prefix: orders_live_}]", "[{prefix: orders_live_, kind: pat, use: exchange}]\n      tokens: [{issuer: self}]",
+	).Replace(minimal) + `      - {POST: /hook, webhook: {header: X-S, sender: acme}}
+    roles: {Clerk: [orders:read]}
+    tenant_roles: true
+    endpoints: [{POST: /token, serve: oauth2_token}]
+    anomalies: [{name: a, of: networks, over: 1, in: 1h, action: alert}]
+    limits:
+      - {name: a, per: [address, attribute region], limit: {rate: 60/1m, burst: 10%}}
+      - {name: b, per: client, concurrency: 5}
+      - {name: c, per: tenant, limit: 60/1m, when: {outcome: failed}}
+      - {name: d, per: address, limit: {rate: 60/1m, burst: 10%}, when: {endpoint: oauth2_token, outcome: failed}}
+`
+	c := parse(t, text)
+	golden(t, "testdata/absent.want", config.Format(c.Absent))
+	golden(t, "testdata/notices.want", config.Format(c.Notices))
+	hook := operation(t, c.Policy.APIs[0], "POST", "/hook")
+	if hook.Absent != "webhook" || hook.Public {
+		t.Errorf("got %+v", hook)
+	}
+}
+
+func TestMergedAndSharedValuesAreRead(t *testing.T) {
+	c := parse(t, minimal+`  parcels:
+    hosts: [parcels.acme.example]
+    credentials: &c {read: [{query: key}], keys: [{prefix: parcels_}]}
+    operations: [{GET: /a}]
+  pallets:
+    hosts: [pallets.acme.example]
+    credentials: {<<: *c, keys: [{prefix: pallets_}]}
+    operations: [{GET: /a}]
+`)
+	api := c.Policy.API("pallets")
+	if api.Places[0].Query != "key" || len(api.Keys) != 1 || api.Keys[0].Prefix != "pallets_" {
+		t.Errorf("got %+v, %+v", api.Places, api.Keys)
+	}
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sallyport/sallyport"
+)
+
+// List sizes: what a caller gets that asks for none, and at most.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// Limit returns how many rows a listing that asks for n may hold.
+func Limit(n int) int {
+	if n <= 0 {
+		return defaultLimit
+	}
+	return min(n, maxLimit)
+}
+
+// Time is a point in time as it is kept: Unix milliseconds, or null for the
+// zero time. Null and not 0, or an expiry in 1970 would mean never.
+type Time = sql.Null[int64]
+
+// NewTime returns t as it is kept.
+func NewTime(t time.Time) Time {
+	if t.IsZero() {
+		return Time{}
+	}
+	return Time{V: t.UnixMilli(), Valid: true}
+}
+
+// TimeOf is the inverse of NewTime, in UTC.
+func TimeOf(t Time) time.Time {
+	if !t.Valid {
+		return time.Time{}
+	}
+	return time.UnixMilli(t.V).UTC()
+}
+
+// earlier returns the earlier of two ends, where null is never.
+func earlier(a, b Time) Time {
+	if !a.Valid || b.Valid && b.V < a.V {
+		return b
+	}
+	return a
+}
+
+// window is a sallyport.Window as it is kept.
+type window struct {
+	Max     uint64 `json:"max"`
+	Seconds int64  `json:"seconds"`
+	Burst   uint32 `json:"burst,omitempty"` // percent
+}
+
+func encodeLimits(limits map[string][]sallyport.Window) (string, error) {
+	kept := make(map[string][]window, len(limits))
+	for name, windows := range limits {
+		list := make([]window, 0, len(windows))
+		for _, w := range windows {
+			if w.Length < 0 || w.Length%time.Second != 0 {
+				return "", fmt.Errorf("limit %q has a window of %v: a window is whole seconds", name, w.Length)
+			}
+			list = append(list, window{w.Max, int64(w.Length / time.Second), w.Burst})
+		}
+		if err := CheckText(name); err != nil {
+			return "", err
+		}
+		kept[name] = list
+	}
+	return encode(kept)
+}
+
+func decodeLimits(text string) (map[string][]sallyport.Window, error) {
+	var kept map[string][]window
+	if err := json.Unmarshal([]byte(text), &kept); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	limits := make(map[string][]sallyport.Window, len(kept))
+	for name, list := range kept {
+		var windows []sallyport.Window
+		for _, w := range list {
+			windows = append(windows, sallyport.Window{Max: w.Max, Length: time.Duration(w.Seconds) * time.Second, Burst: w.Burst})
+		}
+		limits[name] = windows
+	}
+	return limits, nil
+}
+
+// CheckText refuses what not every store keeps as it is: broken UTF-8 and NUL.
+func CheckText(texts ...string) error {
+	for _, s := range texts {
+		if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
+			return fmt.Errorf("%q is not text: it holds broken UTF-8 or a NUL", s)
+		}
+	}
+	return nil
+}
+
+// encode gives equal values equal texts: encoding/json sorts a map's keys.
+func encode(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+func encodeList[T any](list []T) (string, error) {
+	if len(list) == 0 {
+		return "[]", nil
+	}
+	return encode(list)
+}
+
+func decodeList[T any](text string) ([]T, error) {
+	var list []T
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list, nil
+}
+
+func encodeState(s sallyport.State) (string, error) {
+	if _, ok := sallyport.ParseState(s.String()); !ok {
+		return "", errors.New("has no state; use active, disabled or revoked")
+	}
+	return s.String(), nil
+}
+
+func decodeState(text string) (sallyport.State, error) {
+	s, ok := sallyport.ParseState(text)
+	if !ok {
+		return s, fmt.Errorf("state %q is not one of active, disabled, revoked", text)
+	}
+	return s, nil
+}
+
+// decodeAccess refuses what it does not know: to read it as "no restriction"
+// would widen a credential.
+func decodeAccess(text string) (sallyport.Access, error) {
+	for _, a := range []sallyport.Access{sallyport.AccessUnset, sallyport.Read, sallyport.Write} {
+		if text == a.String() {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("access %q is not one of read, write or empty", text)
+}

@@ -1,0 +1,122 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/store"
+)
+
+// The columns of a tenant, in the order of tenantFields.
+const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.created_at`
+
+func tenantFields(r *store.TenantRow) []any {
+	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.CreatedAt}
+}
+
+// CreateTenant keeps a new tenant. Its error wraps sallyport.ErrConflict where
+// the API has one of that id.
+func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
+	r, err := store.NewTenantRow(&t)
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.CreatedAt)
+		if err != nil {
+			return err
+		}
+		return noteChange(ctx, tx, "tenant", r.API, r.ID)
+	})
+	if err != nil {
+		return fmt.Errorf("create %s: %w", r, err)
+	}
+	return nil
+}
+
+// Tenant returns a tenant. Its error wraps sallyport.ErrNotFound where there
+// is none.
+func (s *Store) Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error) {
+	r, err := await(ctx, s, func() (store.TenantRow, error) {
+		return readTenant(ctx, s.reader, api, id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", store.TenantRow{API: api, ID: id}, err)
+	}
+	return r.Tenant()
+}
+
+// querier is a transaction or a pool.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readTenant(ctx context.Context, q querier, api, id string) (r store.TenantRow, err error) {
+	err = q.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.api = ? AND t.id = ?`, api, id).Scan(tenantFields(&r)...)
+	return r, err
+}
+
+// Tenants lists the tenants of an API in the order of their ids, those behind
+// after, limit of them (100 if it is 0, at most 1000).
+func (s *Store) Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error) {
+	list, err := await(ctx, s, func() ([]store.TenantRow, error) {
+		rows, err := s.reader.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.api = ? AND t.id > ? ORDER BY t.id LIMIT ?`,
+			api, after, store.Limit(limit))
+		return collect(rows, err, tenantFields)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	tenants := make([]*sallyport.Tenant, len(list))
+	for i, r := range list {
+		if tenants[i], err = r.Tenant(); err != nil {
+			return nil, fmt.Errorf("list tenants: %w", err)
+		}
+	}
+	return tenants, nil
+}
+
+// collect reads all of rows.
+func collect[R any](rows *sql.Rows, err error, fields func(*R) []any) (list []R, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r R
+		if err := rows.Scan(fields(&r)...); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// UpdateTenant changes a tenant, read and written in one transaction, and
+// returns it as it then is. Its error wraps that of change, and then nothing is
+// changed; sallyport.ErrNotFound where there is no such tenant;
+// sallyport.ErrFinal where it is revoked and change would alter anything.
+// change must not call the store.
+func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (*sallyport.Tenant, error) {
+	r, err := update(ctx, s,
+		func(tx *sql.Tx) (store.TenantRow, error) { return readTenant(ctx, tx, api, id) },
+		func(r store.TenantRow) (store.TenantRow, error) { return r.Change(change) },
+		func(tx *sql.Tx, r store.TenantRow) error { return writeTenant(ctx, tx, r) },
+	)
+	if err != nil {
+		return nil, fmt.Errorf("update %s: %w", store.TenantRow{API: api, ID: id}, err)
+	}
+	return r.Tenant()
+}
+
+func writeTenant(ctx context.Context, tx *sql.Tx, r store.TenantRow) error {
+	_, err := tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, created_at = ? WHERE api = ? AND id = ?`,
+		r.Name, r.Plan, r.State, r.Limits, r.CreatedAt, r.API, r.ID)
+	if err != nil {
+		return err
+	}
+	return noteChange(ctx, tx, "tenant", r.API, r.ID)
+}

@@ -1,0 +1,377 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport"
+)
+
+func refused(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	for what, change := range map[string]func(*sallyport.Tenant){
+		"no id":         func(t *sallyport.Tenant) { t.ID = "" },
+		"no api":        func(t *sallyport.Tenant) { t.API = "" },
+		"no state":      func(t *sallyport.Tenant) { t.State = sallyport.StateUnknown },
+		"half a second": func(t *sallyport.Tenant) { t.Limits["writes"][0].Length = time.Second / 2 },
+		"broken UTF-8":  func(t *sallyport.Tenant) { t.Name = "\xff" },
+		"NUL":           func(t *sallyport.Tenant) { t.Name = "a\x00b" },
+	} {
+		bad := tenant("bad")
+		change(&bad)
+		if err := s.CreateTenant(ctx, bad); err == nil {
+			t.Errorf("a tenant with %s was kept", what)
+		}
+	}
+	for what, change := range map[string]func(*sallyport.Credential){
+		"no id":             func(c *sallyport.Credential) { c.ID = "" },
+		"no api":            func(c *sallyport.Credential) { c.API = "" },
+		"no tenant":         func(c *sallyport.Credential) { c.Tenant = nil },
+		"no tenant's id":    func(c *sallyport.Credential) { c.Tenant = &sallyport.Tenant{} },
+		"another's tenant":  func(c *sallyport.Credential) { c.Tenant = &sallyport.Tenant{ID: "acme", API: "parcels"} },
+		"no state":          func(c *sallyport.Credential) { c.State = sallyport.StateUnknown },
+		"a broken scope":    func(c *sallyport.Credential) { c.Scopes = []string{"\xff"} },
+		"a broken address":  func(c *sallyport.Credential) { c.AllowedIPs = []netip.Prefix{{}} },
+		"a NUL in its name": func(c *sallyport.Credential) { c.Name = "\x00" },
+	} {
+		bad := credential("bad", "acme")
+		change(&bad)
+		if err := s.CreateCredential(ctx, bad, digest("bad"), 1); err == nil {
+			t.Errorf("a credential with %s was kept", what)
+		}
+	}
+	if err := s.CreateCredential(ctx, credential("k1", "acme"), sallyport.Digest{}, 1); err == nil {
+		t.Error("a credential without a digest was kept")
+	}
+	if err := s.CreateAdminToken(ctx, "a1", "", "", "", sallyport.Digest{}); err == nil {
+		t.Error("an admin token without a digest was kept")
+	}
+}
+
+func credentialRoundTrip(t *testing.T, ctx context.Context, s Store) {
+	acme := tenant("acme")
+	mustTenant(t, ctx, s, acme)
+	full := credential("k1", "acme")
+	bare := sallyport.Credential{ID: "k2", API: "orders", Tenant: &sallyport.Tenant{ID: "acme"}, State: sallyport.Disabled}
+	for _, want := range []sallyport.Credential{full, bare} {
+		mustCredential(t, ctx, s, want)
+		want.Tenant = &acme
+		got, err := s.Credential(ctx, "orders", "acme", want.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, &want)
+		if got, err = s.ByDigest(ctx, digest(want.ID)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, &want)
+	}
+	// Ends that must not turn into "never", nor into another end.
+	for id, end := range map[string]time.Time{
+		"epoch":  time.Unix(0, 0).UTC(),
+		"before": time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC),
+		"after":  time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		"never":  {},
+	} {
+		c := credential(id, "acme")
+		c.ExpiresAt = end
+		mustCredential(t, ctx, s, c)
+		got, err := s.ByDigest(ctx, digest(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.ExpiresAt != end {
+			t.Errorf("%s: got %v, want %v", id, got.ExpiresAt, end)
+		}
+	}
+}
+
+func credentialConflict(t *testing.T, ctx context.Context, s Store) {
+	elsewhere := tenant("acme")
+	elsewhere.API = "parcels"
+	mustTenant(t, ctx, s, tenant("acme"), elsewhere)
+	mustCredential(t, ctx, s, credential("k1", "acme"))
+	wants(t, "the same id", s.CreateCredential(ctx, credential("k1", "acme"), digest("other"), 1), sallyport.ErrConflict)
+	wants(t, "the same digest", s.CreateCredential(ctx, credential("k2", "acme"), digest("k1"), 1), sallyport.ErrConflict)
+	c := credential("k1", "acme")
+	c.API, c.Tenant = "parcels", &elsewhere
+	wants(t, "the same id in another API", s.CreateCredential(ctx, c, digest("other"), 1), sallyport.ErrConflict)
+	_, err := s.ByDigest(ctx, digest("other"))
+	wants(t, "the digest of a refused credential", err, sallyport.ErrNotFound)
+	_, err = s.Credential(ctx, "orders", "acme", "k2")
+	wants(t, "a credential of a refused digest", err, sallyport.ErrNotFound)
+}
+
+func credentialOrphan(t *testing.T, ctx context.Context, s Store) {
+	elsewhere := tenant("acme")
+	elsewhere.API = "parcels"
+	mustTenant(t, ctx, s, elsewhere)
+	wants(t, "CreateCredential", s.CreateCredential(ctx, credential("k1", "acme"), digest("k1"), 1), sallyport.ErrNotFound)
+}
+
+func credentialWalls(t *testing.T, ctx context.Context, s Store) {
+	elsewhere := tenant("acme")
+	elsewhere.API = "parcels"
+	mustTenant(t, ctx, s, tenant("acme"), tenant("other"), elsewhere)
+	mustCredential(t, ctx, s, credential("k1", "acme"))
+	unknown := func(what string, err, like error) {
+		t.Helper()
+		wants(t, what, err, sallyport.ErrNotFound)
+		if err != nil && like != nil && err.Error() != like.Error() {
+			t.Errorf("%s: got %q, but for an unknown one %q", what, err, like)
+		}
+	}
+	touch := func(*sallyport.Credential) error {
+		t.Error("a credential was handed to another tenant's change")
+		return nil
+	}
+	for _, who := range []struct{ api, tenant string }{{"orders", "other"}, {"parcels", "acme"}, {"parcels", ""}, {"", ""}, {"orders", "nobody"}} {
+		_, err := s.Credential(ctx, who.api, who.tenant, "k1")
+		unknown("Credential as "+who.tenant+" of "+who.api, err, nil)
+		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", touch)
+		unknown("UpdateCredential as "+who.tenant+" of "+who.api, err, nil)
+	}
+	_, never := s.Credential(ctx, "orders", "acme", "k2")
+	_, foreign := s.Credential(ctx, "orders", "other", "k2")
+	unknown("an unknown id", foreign, never)
+	_, never = s.Credentials(ctx, sallyport.CredentialFilter{API: "orders", Tenant: "other", After: "k2"})
+	_, foreign = s.Credentials(ctx, sallyport.CredentialFilter{API: "orders", Tenant: "other", After: "k1"})
+	unknown("another's id as a place in a listing", foreign, never)
+	for _, tenant := range []string{"acme", ""} {
+		if _, err := s.Credential(ctx, "orders", tenant, "k1"); err != nil {
+			t.Errorf("as %q: %v", tenant, err)
+		}
+	}
+}
+
+func credentialPages(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"), tenant("other"))
+	all := numbered("k%03d", 25)
+	for i, id := range all {
+		c := credential(id, "acme")
+		if i%5 == 0 {
+			c.Tenant = &sallyport.Tenant{ID: "other"}
+		}
+		mustCredential(t, ctx, s, c)
+	}
+	slices.Reverse(all)
+	f := sallyport.CredentialFilter{API: "orders", Limit: 4}
+	var got []string
+	for {
+		page, err := s.Credentials(ctx, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, ids(page, idOfCredential)...)
+		f.After = got[len(got)-1]
+		if len(got) == 4 { // what comes or changes meanwhile does not move a page
+			mustCredential(t, ctx, s, credential("new", "acme"))
+			if _, err := s.UpdateCredential(ctx, "orders", "", f.After, func(c *sallyport.Credential) error { c.Name = "changed"; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	same(t, got, all)
+}
+
+func credentialFilters(t *testing.T, ctx context.Context, s Store) {
+	elsewhere := tenant("acme")
+	elsewhere.API = "parcels"
+	mustTenant(t, ctx, s, tenant("acme"), tenant("other"), elsewhere)
+	revoked, foreign := credential("k2", "acme"), credential("k4", "acme")
+	revoked.State = sallyport.Revoked
+	foreign.API, foreign.Tenant = "parcels", &elsewhere
+	mustCredential(t, ctx, s, credential("k1", "acme"), revoked, credential("k3", "other"), foreign)
+	for _, c := range []struct {
+		filter sallyport.CredentialFilter
+		want   []string
+	}{
+		{sallyport.CredentialFilter{}, []string{"k4", "k3", "k2", "k1"}},
+		{sallyport.CredentialFilter{API: "orders"}, []string{"k3", "k2", "k1"}},
+		{sallyport.CredentialFilter{Tenant: "acme"}, []string{"k4", "k2", "k1"}},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme"}, []string{"k2", "k1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active}, []string{"k3", "k1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k3"}, []string{"k1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k2"}, []string{"k1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Disabled}, nil},
+		{sallyport.CredentialFilter{Limit: 1}, []string{"k4"}},
+		{sallyport.CredentialFilter{API: "orders", After: "k1"}, nil},
+	} {
+		list, err := s.Credentials(ctx, c.filter)
+		if err != nil {
+			t.Errorf("%+v: %v", c.filter, err)
+		}
+		if got := ids(list, idOfCredential); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %v, want %v", c.filter, got, c.want)
+		}
+	}
+}
+
+func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
+	acme := tenant("acme")
+	mustTenant(t, ctx, s, acme, tenant("other"))
+	mustCredential(t, ctx, s, credential("k1", "acme"), credential("k2", "acme"))
+	want := sallyport.Credential{
+		ID: "k1", API: "orders", Tenant: &acme, Kind: "pat", Name: "n", Principal: "p", Environment: "test", Access: sallyport.Write,
+		Scopes: []string{"admin"}, State: sallyport.Disabled, Prefix: "x_", Last4: "zzzz", CreatedAt: created, ExpiresAt: created.Add(time.Hour),
+	}
+	got, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error {
+		same(t, c.Tenant, &acme)
+		*c = want
+		c.Tenant = &sallyport.Tenant{ID: "acme", Name: "not by this way"}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &want)
+	if got, err = s.ByDigest(ctx, digest("k1")); err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &want)
+	untouched := credential("k2", "acme")
+	untouched.Tenant = &acme
+	if got, err = s.Credential(ctx, "orders", "", "k2"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &untouched)
+	for what, change := range map[string]func(*sallyport.Credential){
+		"id":        func(c *sallyport.Credential) { c.ID = "k3" },
+		"api":       func(c *sallyport.Credential) { c.API, c.Tenant = "parcels", &sallyport.Tenant{ID: "acme"} },
+		"tenant":    func(c *sallyport.Credential) { c.Tenant = &sallyport.Tenant{ID: "other"} },
+		"tenant id": func(c *sallyport.Credential) { c.Tenant.ID = "other" },
+		"no tenant": func(c *sallyport.Credential) { c.Tenant = nil },
+		"no state":  func(c *sallyport.Credential) { c.State = sallyport.StateUnknown },
+	} {
+		if _, err := s.UpdateCredential(ctx, "orders", "", "k1", func(c *sallyport.Credential) error { change(c); return nil }); err == nil {
+			t.Errorf("%s: was changed", what)
+		}
+	}
+	if got, err = s.Credential(ctx, "orders", "acme", "k1"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &want)
+}
+
+func credentialFinal(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	mustCredential(t, ctx, s, credential("k1", "acme"))
+	update := func(change func(*sallyport.Credential)) error {
+		_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error { change(c); return nil })
+		return err
+	}
+	state := func(state sallyport.State) func(*sallyport.Credential) {
+		return func(c *sallyport.Credential) { c.State = state }
+	}
+	wants(t, "disabled", update(state(sallyport.Disabled)), nil)
+	wants(t, "enabled", update(state(sallyport.Active)), nil)
+	wants(t, "revoked", update(state(sallyport.Revoked)), nil)
+	wants(t, "revoked again", update(state(sallyport.Revoked)), nil)
+	wants(t, "enabled after that", update(state(sallyport.Active)), sallyport.ErrFinal)
+	wants(t, "disabled after that", update(state(sallyport.Disabled)), sallyport.ErrFinal)
+	wants(t, "more scopes", update(func(c *sallyport.Credential) { c.Scopes = append(c.Scopes, "admin") }), sallyport.ErrFinal)
+	wants(t, "a later end", update(func(c *sallyport.Credential) { c.ExpiresAt = time.Time{} }), sallyport.ErrFinal)
+	got, err := s.ByDigest(ctx, digest("k1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.State != sallyport.Revoked {
+		t.Errorf("got %v, want %v", got.State, sallyport.Revoked)
+	}
+}
+
+func byDigest(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	mustCredential(t, ctx, s, credential("k1", "acme"), credential("k2", "acme"))
+	if _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.State, t.Plan = sallyport.Disabled, "free"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.ByDigest(ctx, digest("k2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ID != "k2" || got.Tenant.State != sallyport.Disabled || got.Tenant.Plan != "free" || len(got.Tenant.Limits) != 2 {
+		t.Errorf("got %+v of %+v", got, got.Tenant)
+	}
+	almost := digest("k2")
+	almost[31] ^= 1
+	_, err = s.ByDigest(ctx, almost)
+	wants(t, "one bit off", err, sallyport.ErrNotFound)
+}
+
+func digests(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	want := map[sallyport.Digest]int{}
+	for i, id := range numbered("k%03d", 40) {
+		c := credential(id, "acme")
+		if i%2 == 0 {
+			c.State = sallyport.Revoked // only the bearer of a key may learn that it is
+		}
+		mustCredential(t, ctx, s, c)
+		want[digest(id)] = 1
+	}
+	got := map[sallyport.Digest]int{}
+	if err := s.Digests(ctx, func(d sallyport.Digest) error { got[d]++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want)
+	stop, calls := errors.New("stop"), 0
+	err := s.Digests(ctx, func(sallyport.Digest) error { calls++; return stop })
+	wants(t, "Digests", err, stop)
+	if calls != 1 {
+		t.Errorf("got %d calls after an error, want 1", calls)
+	}
+	// Whoever is told may ask.
+	err = s.Digests(ctx, func(d sallyport.Digest) error { _, err := s.ByDigest(ctx, d); return err })
+	wants(t, "ByDigest within Digests", err, nil)
+}
+
+func noSharing(t *testing.T, ctx context.Context, s Store) {
+	acme, k1 := tenant("acme"), credential("k1", "acme")
+	mustTenant(t, ctx, s, acme)
+	mustCredential(t, ctx, s, k1)
+	spoil := func(c *sallyport.Credential) {
+		c.Scopes[0], c.AllowedIPs[0] = "admin", netip.Prefix{}
+		c.Tenant.State = sallyport.Revoked
+	}
+	spoil(&k1)
+	acme.Limits["requests"][0].Max = 1
+	for range 2 {
+		got, err := s.ByDigest(ctx, digest("k1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTenant, want := tenant("acme"), credential("k1", "acme")
+		want.Tenant = &wantTenant
+		same(t, got, &want)
+		spoil(got)
+	}
+}
+
+func adminTokens(t *testing.T, ctx context.Context, s Store) {
+	for i, id := range []string{"a1", "a2"} {
+		wants(t, id, s.CreateAdminToken(ctx, id, "name of "+id, "operator", "acme", digest(id)), nil)
+		if n, err := s.CountAdminTokens(ctx); n != i+1 || err != nil {
+			t.Errorf("got %d admin tokens, %v, want %d", n, err, i+1)
+		}
+	}
+	wants(t, "the same id", s.CreateAdminToken(ctx, "a1", "", "", "", digest("a3")), sallyport.ErrConflict)
+	wants(t, "the same digest", s.CreateAdminToken(ctx, "a3", "", "", "", digest("a1")), sallyport.ErrConflict)
+	got, err := s.AdminTokenByDigest(ctx, digest("a2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := time.Since(got.CreatedAt); age < -time.Second || age > time.Minute {
+		t.Errorf("got created %v ago", age)
+	}
+	same(t, got, &sallyport.AdminToken{ID: "a2", Name: "name of a2", Role: "operator", Tenant: "acme", CreatedAt: got.CreatedAt})
+	_, err = s.ByDigest(ctx, digest("a1"))
+	wants(t, "an admin token as a credential", err, sallyport.ErrNotFound)
+}

@@ -1,0 +1,97 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sallyport/sallyport"
+)
+
+// created is a time that a store keeps exactly.
+var created = time.UnixMilli(1_770_000_000_123).UTC()
+
+func tenant(id string) sallyport.Tenant {
+	return sallyport.Tenant{
+		ID: id, API: "orders", Name: "Acme & Söhne", Plan: "custom", State: sallyport.Active,
+		Limits: map[string][]sallyport.Window{
+			"requests": {{Max: 1<<64 - 1, Length: time.Minute, Burst: 15}, {Max: 0, Length: 1000 * time.Hour}},
+			"writes":   {{Max: 3, Length: time.Second}},
+		},
+		CreatedAt: created,
+	}
+}
+
+func credential(id, tenantID string) sallyport.Credential {
+	return sallyport.Credential{
+		ID: id, API: "orders", Tenant: &sallyport.Tenant{ID: tenantID, API: "orders"},
+		Kind: "key", Name: "build <server>", Principal: "user_1", Environment: "live",
+		Access: sallyport.Read, Sandbox: true, Scopes: []string{"devices:read", "*", "größe:<&>"},
+		State: sallyport.Active, Prefix: "orders_live_", Last4: "a1B2",
+		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
+		CreatedAt:  created, ExpiresAt: created.Add(90 * 24 * time.Hour),
+	}
+}
+
+// digest is a different digest for every name.
+func digest(name string) (d sallyport.Digest) {
+	copy(d[:], "digest of "+name)
+	return d
+}
+
+func mustTenant(t *testing.T, ctx context.Context, s Store, tenants ...sallyport.Tenant) {
+	t.Helper()
+	for _, tenant := range tenants {
+		if err := s.CreateTenant(ctx, tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// mustCredential keeps credentials, their digests made from their ids.
+func mustCredential(t *testing.T, ctx context.Context, s Store, credentials ...sallyport.Credential) {
+	t.Helper()
+	for _, c := range credentials {
+		if err := s.CreateCredential(ctx, c, digest(c.ID), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// same fails t unless got is want, save for empty lists that became nil.
+func same(t *testing.T, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+func wants(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) || want == nil && got != nil {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func ids[T any](list []*T, id func(*T) string) (out []string) {
+	for _, v := range list {
+		out = append(out, id(v))
+	}
+	return out
+}
+
+func idOfTenant(t *sallyport.Tenant) string         { return t.ID }
+func idOfCredential(c *sallyport.Credential) string { return c.ID }
+
+func numbered(format string, n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprintf(format, i))
+	}
+	return out
+}

@@ -1,0 +1,195 @@
+package ratelimit
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
+	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/render"
+)
+
+// Server is Envoy's RateLimitService over Counters. Safe for concurrent use;
+// Load may be called while it serves.
+type Server struct {
+	rlsv3.UnimplementedRateLimitServiceServer
+
+	counters Counters
+	now      func() time.Time
+	record   func(sallyport.Reason)
+	rules    atomic.Pointer[rules]
+}
+
+// rules is a policy as this room needs it.
+type rules struct {
+	apis map[string]*apiRules
+}
+
+type apiRules struct {
+	*sallyport.API
+	answers    *render.Answers
+	operations map[string]*sallyport.Operation
+	limits     map[string]*sallyport.Limit
+}
+
+// NewServer returns a server that knows no API until Load. record is told the
+// outcome of every call; nil tells nobody.
+func NewServer(counters Counters, now func() time.Time, record func(sallyport.Reason)) *Server {
+	if record == nil {
+		record = func(sallyport.Reason) {}
+	}
+	s := &Server{counters: counters, now: now, record: record}
+	s.rules.Store(&rules{})
+	return s
+}
+
+// Load replaces the policy. On an error the old one stays.
+func (s *Server) Load(p *sallyport.Policy) error {
+	r := &rules{apis: make(map[string]*apiRules)}
+	for _, api := range p.APIs {
+		answers, err := render.NewAnswers(api)
+		if err != nil {
+			return err
+		}
+		a := &apiRules{API: api, answers: answers, operations: make(map[string]*sallyport.Operation), limits: make(map[string]*sallyport.Limit)}
+		for _, op := range api.Operations {
+			a.operations[op.Name] = op
+		}
+		for _, l := range api.Limits {
+			a.limits[l.Name] = l
+		}
+		r.apis[api.Name] = a
+	}
+	s.rules.Store(r)
+	return nil
+}
+
+// demand is a RateLimitRequest understood.
+type demand struct {
+	api       *apiRules
+	subject   sallyport.Subject
+	charges   []sallyport.Charge
+	hits      uint64
+	requestID string
+	sid       string
+}
+
+// ShouldRateLimit takes what the request's descriptor names, and says what is
+// left in the API's own headers, or refuses in its own shape. A malformed
+// request is InvalidArgument. Counters that cannot be asked are Unavailable,
+// which Envoy's filter turns into the API's 503, or are passed over where the
+// API says so.
+func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitRequest) (_ *rlsv3.RateLimitResponse, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("rate limit: panic", "panic", p)
+			s.record(sallyport.Panicked)
+			err = status.Error(codes.Internal, "internal error")
+		}
+	}()
+	now := s.now()
+	d, err := s.rules.Load().understand(req)
+	if err != nil {
+		s.record(sallyport.RequestMalformed)
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if len(d.charges) == 0 {
+		return allow(req), nil
+	}
+	verdict, err := s.counters.Take(ctx, Call{Now: now, SID: d.sid, Subject: &d.subject, Charges: d.charges, Hits: d.hits})
+	switch {
+	case err != nil && d.api.OnFailure.QuotaOpen:
+		s.record(sallyport.CountersFailed)
+		return allow(req), nil
+	case err != nil:
+		s.record(sallyport.CountersFailed)
+		return nil, status.Error(codes.Unavailable, "counters failed")
+	case !verdict.Allowed:
+		s.record(sallyport.QuotaExhausted)
+		return d.refuse(req, &verdict, now), nil
+	}
+	s.record(sallyport.Allowed)
+	return d.grant(req, &verdict, now), nil
+}
+
+// allow is the answer where nothing is limited.
+func allow(req *rlsv3.RateLimitRequest) *rlsv3.RateLimitResponse {
+	resp := &rlsv3.RateLimitResponse{OverallCode: rlsv3.RateLimitResponse_OK}
+	for range req.GetDescriptors() {
+		resp.Statuses = append(resp.Statuses, &rlsv3.RateLimitResponse_DescriptorStatus{Code: rlsv3.RateLimitResponse_OK})
+	}
+	return resp
+}
+
+func (d *demand) grant(req *rlsv3.RateLimitRequest, v *sallyport.Verdict, now time.Time) *rlsv3.RateLimitResponse {
+	resp := allow(req)
+	d.tell(req, resp, v, now)
+	var text render.Text
+	resp.ResponseHeadersToAdd = headers(render.AppendQuota(nil, &d.api.Headers, v, now, &text))
+	return resp
+}
+
+func (d *demand) refuse(req *rlsv3.RateLimitRequest, v *sallyport.Verdict, now time.Time) *rlsv3.RateLimitResponse {
+	resp := allow(req)
+	resp.OverallCode = rlsv3.RateLimitResponse_OVER_LIMIT
+	d.tell(req, resp, v, now)
+	var text render.Text
+	vars := render.Vars{
+		RequestID: d.requestID, API: d.subject.API, Tenant: d.subject.Tenant, Credential: d.subject.Credential,
+		Principal: d.subject.Principal, Plan: d.subject.Plan, Operation: d.subject.Operation,
+		Limit: v.Limit, Remaining: v.Remaining, Reset: v.Reset.Unix(), Now: now,
+	}
+	r := d.api.answers.Refuse(sallyport.KindRateLimited, &vars, v, now, nil, &text)
+	resp.ResponseHeadersToAdd = headers(r.Headers)
+	resp.RawBody = []byte(r.Body)
+	return resp
+}
+
+// tell fills the status of the descriptor that was limited, so that Envoy's
+// own headers and statistics work too.
+func (d *demand) tell(req *rlsv3.RateLimitRequest, resp *rlsv3.RateLimitResponse, v *sallyport.Verdict, now time.Time) {
+	for i, descriptor := range req.GetDescriptors() {
+		if !isSubject(descriptor) {
+			continue
+		}
+		st := resp.Statuses[i]
+		st.Code = resp.OverallCode
+		st.LimitRemaining = uint32(min(v.Remaining, 1<<32-1))
+		st.DurationUntilReset = durationpb.New(v.Reset.Sub(now))
+		st.CurrentLimit = &rlsv3.RateLimitResponse_RateLimit{Name: v.Rule, RequestsPerUnit: uint32(min(v.Limit, 1<<32-1)), Unit: unit(v.Length)}
+	}
+}
+
+func unit(d time.Duration) rlsv3.RateLimitResponse_RateLimit_Unit {
+	switch d {
+	case time.Second:
+		return rlsv3.RateLimitResponse_RateLimit_SECOND
+	case time.Minute:
+		return rlsv3.RateLimitResponse_RateLimit_MINUTE
+	case time.Hour:
+		return rlsv3.RateLimitResponse_RateLimit_HOUR
+	case 24 * time.Hour:
+		return rlsv3.RateLimitResponse_RateLimit_DAY
+	}
+	return rlsv3.RateLimitResponse_RateLimit_UNKNOWN
+}
+
+func headers(list []sallyport.Header) []*corev3.HeaderValue {
+	out := make([]*corev3.HeaderValue, len(list))
+	for i, h := range list {
+		out[i] = &corev3.HeaderValue{Key: h.Name, Value: h.Value}
+	}
+	return out
+}
+
+func isSubject(d *ratelimitv3.RateLimitDescriptor) bool {
+	return len(d.GetEntries()) > 0 && d.Entries[0].GetKey() == sallyport.SubjectKeys[0]
+}

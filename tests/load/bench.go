@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// shape is one way to lay load on a server, and what is to be reached with it.
+type shape struct {
+	connections, streams int
+	calls                int     // of one round
+	bar                  float64 // the highest ratio that is good enough
+}
+
+// shapes are those that the design names.
+var shapes = []shape{
+	{connections: 2, streams: 16, calls: 40_000, bar: 0.65},
+	{connections: 1, streams: 1, calls: 15_000, bar: 0.85},
+}
+
+func (s shape) String() string {
+	return fmt.Sprintf("Check, c=%d m=%d", s.connections, s.streams)
+}
+
+// server is one of those that are compared.
+type server struct {
+	name    string
+	address string
+	cpu     cpuClock
+	process *process // nil where someone else started it
+	keys    []string
+	whole   bool // its answers must carry a whole decision
+	barred  bool // the bar is for it
+}
+
+// fault says at which server err happened, and what that wrote last.
+func (s *server) fault(err error) error {
+	if s.process == nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return fmt.Errorf("%s: %w\nits standard error: %s", s.name, err, s.process.errors)
+}
+
+// result is what was measured of one shape.
+type result struct {
+	shape shape
+	calls int               // of one round
+	times [][]time.Duration // CPU of one call by server and round
+}
+
+// runTimeout bounds one stretch of load: a server that takes longer hangs.
+const runTimeout = 60 * time.Second
+
+// measure puts load of one shape on all servers in turn. Rounds are shorter
+// than the shape says where the machine is so slow that all of them would take
+// much longer than budget.
+func measure(ctx context.Context, servers []*server, s shape, rounds int, budget time.Duration) (result, error) {
+	r := result{shape: s, calls: s.calls, times: make([][]time.Duration, len(servers))}
+	loads := make([]*load, len(servers))
+	for i, server := range servers {
+		l, err := newLoad(ctx, server, s)
+		if err != nil {
+			return r, server.fault(err)
+		}
+		defer l.close()
+		defer context.AfterFunc(ctx, l.close)()
+		loads[i] = l
+		pace, err := l.warmUp(s.calls / 10)
+		if err != nil {
+			return r, server.fault(errors.Join(ctx.Err(), err))
+		}
+		share := budget / time.Duration(rounds*len(servers))
+		r.calls = min(r.calls, max(int(share/pace), 1000))
+	}
+	for range rounds {
+		sums, err := round(loads, r.calls)
+		if err != nil {
+			return r, errors.Join(ctx.Err(), err)
+		}
+		for i, sum := range sums {
+			r.times[i] = append(r.times[i], sum/time.Duration(r.calls))
+		}
+	}
+	return r, nil
+}
+
+// round makes calls to every server and returns the CPU time that each spent.
+// The servers take turns within the round too, so that what else runs on the
+// machine for some hundred milliseconds meets all of them.
+func round(loads []*load, calls int) ([]time.Duration, error) {
+	const slices, warmUp = 8, 200
+	sums := make([]time.Duration, len(loads))
+	for i := range slices {
+		part := calls*(i+1)/slices - calls*i/slices
+		for j, l := range loads {
+			if _, err := l.run(warmUp); err != nil {
+				return nil, l.server.fault(err)
+			}
+			spent, err := l.run(part)
+			if err != nil {
+				return nil, l.server.fault(err)
+			}
+			sums[j] += spent
+		}
+	}
+	return sums, nil
+}
+
+// load is the connections to one server.
+type load struct {
+	server *server
+	conns  []*conn
+}
+
+func newLoad(ctx context.Context, server *server, s shape) (*load, error) {
+	l := &load{server: server}
+	for i := range s.connections {
+		request, err := newStencil(server.keys, uint64(i))
+		if err != nil {
+			return nil, err
+		}
+		c, err := dial(ctx, server.address, s.streams, request, server.whole)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.conns = append(l.conns, c)
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		c.close()
+	}
+}
+
+// warmUp fills the server's caches and pools and returns the time that a call
+// takes.
+func (l *load) warmUp(calls int) (pace time.Duration, err error) {
+	begin := time.Now()
+	_, err = l.run(calls)
+	return max(time.Since(begin)/time.Duration(calls), 1), err
+}
+
+// run makes calls over all connections and returns the CPU time that the
+// server spent meanwhile.
+func (l *load) run(calls int) (time.Duration, error) {
+	var budget atomic.Int64
+	budget.Store(int64(calls))
+	deadline := time.Now().Add(runTimeout)
+	answered := l.answers()
+	before, err := l.server.cpu.now()
+	if err != nil {
+		return 0, err
+	}
+	faults := make([]error, len(l.conns))
+	var group sync.WaitGroup
+	for i, c := range l.conns {
+		group.Go(func() { faults[i] = c.run(&budget, deadline) })
+	}
+	group.Wait()
+	after, err := l.server.cpu.now()
+	if err := errors.Join(append(faults, err)...); err != nil {
+		return 0, err
+	}
+	if got := l.answers() - answered; got != uint64(calls) {
+		return 0, fmt.Errorf("%d calls and %d good answers", calls, got)
+	}
+	return after - before, nil
+}
+
+func (l *load) answers() (n uint64) {
+	for _, c := range l.conns {
+		n += c.answers
+	}
+	return n
+}
+
+// rows compares every server with the first, the baseline.
+func (r result) rows(servers []*server) []row {
+	var rows []row
+	base := r.times[0]
+	for i, server := range servers[1:] {
+		one := row{
+			measure:  r.shape.String(),
+			server:   server.name,
+			baseline: lowerQuartile(base),
+			measured: lowerQuartile(r.times[i+1]),
+			spread:   [2]float64{spread(base), spread(r.times[i+1])},
+		}
+		if server.barred {
+			one.bar = r.shape.bar
+		}
+		rows = append(rows, one)
+	}
+	return rows
+}
+
+// dump shows a message as hex and text, for the error that ends a run.
+func dump(message []byte) string {
+	const most, width = 1024, 32
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d bytes", len(message))
+	for i := 0; i < min(len(message), most); i += width {
+		line := message[i:min(i+width, len(message))]
+		fmt.Fprintf(&b, "\n%04x  %-*x  %s", i, 2*width, line, printable(line))
+	}
+	return b.String()
+}
+
+func printable(line []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '.'
+		}
+		return r
+	}, string(line))
+}
