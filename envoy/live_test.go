@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -322,7 +327,9 @@ func entries(d *commonrlsv3.RateLimitDescriptor) string {
 func TestOurFailureIsThe503OfTheAPI(t *testing.T) {
 	for _, chain := range chains {
 		t.Run(chain.String(), func(t *testing.T) {
-			l := startLive(t, chain, func(_ *sallyport.Policy, o *Options) { o.Timeouts.Check, o.Timeouts.RateLimit = checkTimeout, limitTimeout })
+			l := startLive(t, chain, func(_ *sallyport.Policy, o *Options) {
+				o.Timeouts.Check, o.Timeouts.RateLimit = checkTimeout, limitTimeout
+			})
 			hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 			failCheckAndLimit(t, l, "error", func(context.Context) error { return errors.New("broken") })
 			failCheckAndLimit(t, l, "hang", hang)
@@ -354,7 +361,9 @@ const (
 // failCheckAndLimit makes both services fail in one way, one after the other.
 func failCheckAndLimit(t *testing.T, l *live, name string, fail func(context.Context) error) {
 	t.Helper()
-	l.onCheck(func(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) { return nil, fail(ctx) })
+	l.onCheck(func(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+		return nil, fail(ctx)
+	})
 	began := time.Now()
 	wantShape(t, l.get("/v1/orders"), 503, "service_unavailable")
 	wantWait(t, name, time.Since(began), checkTimeout)
@@ -364,7 +373,9 @@ func failCheckAndLimit(t *testing.T, l *live, name string, fail func(context.Con
 		return
 	}
 	l.onCheck(allow)
-	l.onLimit(func(ctx context.Context, _ *rlsv3.RateLimitRequest) (*rlsv3.RateLimitResponse, error) { return nil, fail(ctx) })
+	l.onLimit(func(ctx context.Context, _ *rlsv3.RateLimitRequest) (*rlsv3.RateLimitResponse, error) {
+		return nil, fail(ctx)
+	})
 	began = time.Now()
 	wantShape(t, l.get("/v1/orders"), 503, "service_unavailable")
 	wantWait(t, name+" of the rate limit service", time.Since(began), limitTimeout)
@@ -499,4 +510,25 @@ func TestBodyOverTheLimitHasTheShape(t *testing.T) {
 	})
 	raw := request("POST /v1/orders", "Host: api.orders.test", "Content-Length: 1048577") + strings.Repeat("x", 1<<20+1)
 	wantShape(t, l.send(raw), 413, "payload_too_large")
+}
+
+func TestUpstreamsCertificateIsVerified(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secure") }))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	known := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	if err := os.WriteFile(known, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := startLive(t, sallyport.Fused, func(p *sallyport.Policy, o *Options) {
+		o.Certificates = known
+		p.APIs[0].Upstream = secure.URL                                              // its certificate names 127.0.0.1
+		p.APIs[1].Upstream = strings.Replace(secure.URL, "127.0.0.1", "localhost", 1) // but not localhost
+	})
+	if a := l.get("/"); a.Status != 200 || a.Body != "secure" {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
+	wantShape(t, l.send(request("GET /", "Host: api.billing.test")), 503, "down")
 }

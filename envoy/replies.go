@@ -1,17 +1,15 @@
 package envoy
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/envoy/internal/flow"
 )
 
 // privateStatus is what both filters answer when they could not ask us. It is
@@ -143,7 +141,7 @@ func plainBody(api *sallyport.API, k sallyport.Kind) string {
 // body renders the answer of kind k as a YAML flow mapping for json_format,
 // whose strings Envoy escapes itself: a client's request id cannot break out.
 func (b *builder) body(api *sallyport.API, k sallyport.Kind) string {
-	flow, err := flowMapping(b.options.Render(api, k))
+	text, err := flow.Mapping(b.options.Render(api, k))
 	if err != nil {
 		name := "(no API)"
 		if api != nil {
@@ -151,101 +149,5 @@ func (b *builder) body(api *sallyport.API, k sallyport.Kind) string {
 		}
 		b.fault("api %s: errors: %s: body: %w", name, k, err)
 	}
-	return flow
-}
-
-var errNotObject = errors.New("is not one JSON object")
-
-// flowMapping writes a JSON object as YAML on one line, keys in their order.
-// JSON is nearly YAML, but not where it holds surrogate pairs or characters
-// that YAML wants escaped.
-func flowMapping(text string) (string, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	first, err := d.Token()
-	if err != nil || first != json.Delim('{') {
-		return "", errNotObject
-	}
-	var out bytes.Buffer
-	if err := writeMapping(&out, d, 0); err != nil {
-		return "", err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return "", errNotObject
-	}
-	return out.String(), nil
-}
-
-// deepest bounds the nesting of a body; Envoy's own limit is 100.
-const deepest = 32
-
-var errTooDeep = fmt.Errorf("is nested deeper than %d", deepest)
-
-// writeMapping writes the object whose opening brace has been read.
-func writeMapping(out *bytes.Buffer, d *json.Decoder, depth int) error {
-	out.WriteByte('{')
-	for i := 0; d.More(); i++ {
-		if i > 0 {
-			out.WriteString(", ")
-		}
-		key, err := d.Token()
-		if err != nil {
-			return errNotObject
-		}
-		name, _ := key.(string)
-		out.WriteString(strconv.Quote(name))
-		out.WriteString(": ")
-		if err := writeValue(out, d, depth+1); err != nil {
-			return err
-		}
-	}
-	out.WriteByte('}')
-	return closing(d)
-}
-
-func writeSequence(out *bytes.Buffer, d *json.Decoder, depth int) error {
-	out.WriteByte('[')
-	for i := 0; d.More(); i++ {
-		if i > 0 {
-			out.WriteString(", ")
-		}
-		if err := writeValue(out, d, depth+1); err != nil {
-			return err
-		}
-	}
-	out.WriteByte(']')
-	return closing(d)
-}
-
-func closing(d *json.Decoder) error {
-	if _, err := d.Token(); err != nil {
-		return errNotObject
-	}
-	return nil
-}
-
-func writeValue(out *bytes.Buffer, d *json.Decoder, depth int) error {
-	if depth > deepest {
-		return errTooDeep
-	}
-	token, err := d.Token()
-	if err != nil {
-		return errNotObject
-	}
-	switch v := token.(type) {
-	case json.Delim:
-		if v == '{' {
-			return writeMapping(out, d, depth)
-		}
-		return writeSequence(out, d, depth)
-	case string:
-		out.WriteString(strconv.Quote(v))
-	case json.Number:
-		out.WriteString(v.String())
-	case bool:
-		out.WriteString(strconv.FormatBool(v))
-	case nil:
-		out.WriteString("null")
-	}
-	return nil
+	return text
 }

@@ -164,8 +164,12 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 	if depth == 0 {
 		return errDepth
 	}
+	msg := d.msg[:end]
 	for at < end {
-		tag, n := varint(d.msg[at:end])
+		tag, n := uint64(msg[at]), 1
+		if tag >= 0x80 {
+			tag, n = protowire.ConsumeVarint(msg[at:])
+		}
 		num, typ := protowire.DecodeTag(tag)
 		if n < 0 || num < protowire.MinValidNumber || num > protowire.MaxValidNumber {
 			return errWire
@@ -177,21 +181,20 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 		}
 		switch {
 		case as == kindSize && typ == protowire.VarintType:
-			tag, n = varint(d.msg[at:end])
-			d.size = int64(tag)
+			var v uint64
+			v, n = protowire.ConsumeVarint(msg[at:])
+			d.size = int64(v)
 		case as != kindIgnored && as != kindSize && typ == protowire.BytesType:
-			var length uint64
-			length, n = varint(d.msg[at:end])
-			if n < 0 || length > uint64(end-at-n) {
+			length, m := protowire.ConsumeVarint(msg[at:])
+			if m < 0 || length > uint64(end-at-m) {
 				return errWire
 			}
-			at += n
-			n = int(length)
+			at, n = at+m, int(length)
 			if err := d.take(at, at+n, as, depth); err != nil {
 				return err
 			}
 		default:
-			n = protowire.ConsumeFieldValue(num, typ, d.msg[at:end])
+			n = protowire.ConsumeFieldValue(num, typ, msg[at:])
 		}
 		if n < 0 {
 			return errWire
@@ -199,14 +202,6 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 		at += n
 	}
 	return nil
-}
-
-// varint is protowire.ConsumeVarint; most are of one byte.
-func varint(b []byte) (uint64, int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return uint64(b[0]), 1
-	}
-	return protowire.ConsumeVarint(b)
 }
 
 // take keeps the text or bytes, or reads the message, in d.msg[from:to].

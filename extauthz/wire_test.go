@@ -205,6 +205,24 @@ func field(num protowire.Number, content ...[]byte) []byte {
 
 func textField(num protowire.Number, s string) []byte { return field(num, []byte(s)) }
 
+// nested is a field outer with a field inner in it, with a field outer in that
+// and so on, so many times.
+func nested(outer, inner protowire.Number, times int) []byte {
+	sizes := []int{0} // of what each field holds, from the innermost
+	for range 2*times - 1 {
+		sizes = append(sizes, 1+protowire.SizeBytes(sizes[len(sizes)-1]))
+	}
+	var b []byte
+	for i := len(sizes) - 1; i >= 0; i-- {
+		num := inner
+		if i%2 == 1 {
+			num = outer
+		}
+		b = protowire.AppendVarint(protowire.AppendTag(b, num, protowire.BytesType), uint64(sizes[i]))
+	}
+	return b
+}
+
 func number(num protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.VarintType), v)
 }
@@ -308,10 +326,7 @@ func TestDecodeKeepsNothingOfTheMessage(t *testing.T) {
 }
 
 func TestDecodeNamesTheFault(t *testing.T) {
-	deep := []byte{}
-	for range 5100 { // each a Value and its ListValue
-		deep = field(1, field(6, deep))
-	}
+	deep := nested(1, 6, 5100) // Values in ListValues
 	many := slices.Repeat(field(3, textField(1, "a")), maxLines)
 	tests := []struct {
 		name string

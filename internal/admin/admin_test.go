@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,7 @@ import (
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/apikey"
-	"github.com/sallyport/sallyport/internal/store/sqlite"
+	"github.com/sallyport/sallyport/internal/store/memory"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC)
@@ -126,7 +125,7 @@ func (s *notingStore) UpdateCredential(ctx context.Context, api, tenant, id stri
 	return c, err
 }
 
-// server is a Handler over a real store.
+// server is a Handler over a store in memory.
 type server struct {
 	*testing.T
 	*recorder
@@ -141,15 +140,10 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	disk, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { disk.Close() })
 	told := new(recorder)
 	s := &server{
 		T: t, recorder: told, policy: testPolicy(), hasher: testHasher(t, 1), log: new(bytes.Buffer),
-		store: &notingStore{Store: disk, recorder: told},
+		store: &notingStore{Store: memory.New(), recorder: told},
 	}
 	secret, made, err := EnsureToken(t.Context(), s.store, s.hasher, "")
 	if err != nil || !made {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -44,7 +45,7 @@ func newCredential(p *sallyport.Policy, in NewKey, now time.Time) (c sallyport.C
 	}
 	checkServed(&f, form)
 	c = sallyport.Credential{
-		API: api.Name, Kind: form.Kind, Name: in.Name, State: sallyport.Active,
+		API: api.Name, Kind: kindOf(form), Name: in.Name, State: sallyport.Active,
 		Environment: form.Environment, Access: form.Access, Sandbox: form.Sandbox, Prefix: form.Prefix,
 		Scopes:     checkScopes(&f, api, form, in.Scopes),
 		AllowedIPs: checkAddresses(&f, in.AllowedIPs),
@@ -83,10 +84,15 @@ func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sall
 	return nil
 }
 
+// plainKind is the kind of keys that are their own principals.
+const plainKind = "key"
+
+func kindOf(form *sallyport.KeyForm) string { return cmp.Or(form.Kind, plainKind) }
+
 // checkServed refuses kinds of keys that need what nothing here can give yet.
 func checkServed(f *faults, form *sallyport.KeyForm) {
 	switch {
-	case form.Kind != "key":
+	case kindOf(form) != plainKind:
 		f.at("body.prefix", "credentials of prefix %s are of kind %s, which belong to a user; this server makes keys only", form.Prefix, form.Kind)
 	case form.Role:
 		f.at("body.prefix", "keys of prefix %s need a role, and this server has no roles of tenants yet", form.Prefix)
@@ -112,7 +118,7 @@ func checkScopes(f *faults, api *sallyport.API, form *sallyport.KeyForm, scopes 
 	for _, s := range api.Scopes {
 		names = append(names, s.Name)
 	}
-	known := names
+	known := slices.Clone(names)
 	for preset := range api.Presets {
 		known = append(known, preset)
 	}

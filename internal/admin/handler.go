@@ -149,7 +149,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve finds the operation. A request that none serves gets a problem, where
-// ServeMux would write plain text or redirect.
+// ServeMux would write plain text.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, token string) {
 	handler, pattern := h.mux.Handler(r)
 	if pattern == "" {

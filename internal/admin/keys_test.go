@@ -427,6 +427,9 @@ func TestSecretIsShownOnce(t *testing.T) {
 	if n := strings.Count(s.shown.String(), secret); n != 1 {
 		t.Errorf("the answers show the secret %d times, want once", n)
 	}
+	if part := secret[:20]; strings.Count(s.shown.String(), part) != 1 {
+		t.Errorf("the answers show parts of the secret:\n%s", &s.shown)
+	}
 	if strings.Contains(s.log.String(), secret) || strings.Contains(s.log.String(), s.token) {
 		t.Errorf("the log shows a secret:\n%s", s.log)
 	}

@@ -127,12 +127,3 @@ func parseExpiry(s string, now time.Time) (e expiry, err error) {
 	}
 	return e, nil
 }
-
-// quote shows a word that an operator wrote, cut to what can be read.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q…", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
-}

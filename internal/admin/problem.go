@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -56,8 +57,21 @@ func unavailable() error {
 		http.Header{"Retry-After": {"1"}})
 }
 
-// hideValues takes the values out of problems: huma repeats what was sent, and
-// that may be a secret in the wrong place.
+// longestWord is how long a word may be that is repeated to its sender: every
+// key is longer.
+const longestWord = 38
+
+// quote shows a word that an operator wrote, unless it may be a secret in the
+// wrong place.
+func quote(s string) string {
+	if len(s) > longestWord {
+		return fmt.Sprintf("this text of %d characters", len(s))
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// hideValues takes the values out of problems, for the same reason: huma
+// repeats what was sent.
 func hideValues(_ huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -67,10 +81,21 @@ func hideValues(_ huma.Context, _ string, v any) (any, error) {
 	shown.Errors = make([]*huma.ErrorDetail, len(model.Errors))
 	for i, detail := range model.Errors {
 		if detail != nil {
-			shown.Errors[i] = &huma.ErrorDetail{Message: detail.Message, Location: detail.Location}
+			shown.Errors[i] = &huma.ErrorDetail{Message: detail.Message, Location: hideWords(detail.Location)}
 		}
 	}
 	return &shown, nil
+}
+
+// hideWords does so for a location, which may hold a field's name as sent.
+func hideWords(location string) string {
+	parts := strings.Split(location, ".")
+	for i, part := range parts {
+		if len(part) > longestWord {
+			parts[i] = "…"
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // writeProblem answers where no operation does.

@@ -118,7 +118,7 @@ func (a *api) knownPlan(path, plan string) {
 
 // known says so where name is none of all.
 func (a *api) known(path, what, name string, all []string) {
-	if name == "" || slices.Contains(all, name) {
+	if name == "" || slices.Contains(all, name) || a.full() {
 		return
 	}
 	hint, _ := allowed(name, all)

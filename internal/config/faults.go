@@ -42,8 +42,11 @@ func (f *faults) add(path, text, hint string) {
 	}
 }
 
+// full reports whether more would not be told.
+func (f *faults) full() bool { return len(f.list) >= maxFaults }
+
 func (f *faults) push(fault sallyport.Fault) {
-	if len(f.list) < maxFaults {
+	if !f.full() {
 		f.list = append(f.list, fault)
 	}
 }

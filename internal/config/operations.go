@@ -38,7 +38,7 @@ func (a *api) operations() {
 		a.endpoint(index(a.sub("endpoints"), i), &a.in.Endpoints[i])
 	}
 	if len(a.routes) > maxRoutes {
-		a.add(a.sub("operations"), fmt.Sprintf("makes %d routes", len(a.routes)), fmt.Sprintf("at most %d", maxRoutes))
+		a.add(a.sub("operations"), "makes too many routes", fmt.Sprintf("at most %d", maxRoutes))
 		return
 	}
 	a.placeHosts()
@@ -154,7 +154,9 @@ func (a *api) permit(path string, op *sallyport.Operation) {
 	}
 	if a.whole(a.sub("scopes")) {
 		for i, scope := range op.Scopes {
-			a.known(index(path, i), "scope", scope, a.scopeNames())
+			if _, ok := a.scopes[scope]; !ok {
+				a.known(index(path, i), "scope", scope, a.scopeNames())
+			}
 		}
 	}
 	a.distinct(path, "scope", op.Scopes)
@@ -182,8 +184,10 @@ func (a *api) expandRoutes(path string, in *Routes) (routes []compiled) {
 	case !listed && len(byKey) == 0:
 		a.add(path, "has no route", "write GET: PATH, or methods: […] and paths: […]")
 	}
+	a.distinct(field(path, "methods"), "method", in.Methods)
 	for i, m := range in.Methods {
-		if a.oneOf(index(field(path, "methods"), i), "method", m, methods...) && m != "" {
+		known := a.oneOf(index(field(path, "methods"), i), "method", m, methods...)
+		if known && m != "" && !slices.Contains(in.Methods[:i], m) {
 			routes = a.appendRoutes(routes, path, "paths", m, in.Paths, hosts)
 		}
 	}
@@ -195,6 +199,9 @@ func (a *api) appendRoutes(routes []compiled, entry, name, method string, list L
 	for i, text := range list {
 		if text == "" {
 			continue
+		}
+		if len(a.routes)+len(routes) > maxRoutes {
+			break // told by operations
 		}
 		at := index(field(entry, name), i)
 		template, err := pattern.Parse(text)

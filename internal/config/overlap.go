@@ -12,16 +12,16 @@ import (
 // same paths, and those that share some while neither is the narrower one. Two
 // templates are told once, however many methods they stand under.
 func (a *api) overlaps() {
-	trees := map[string]*branch{}
+	byMethod := map[string]*crossings{}
 	told := map[[2]string]bool{}
 	for _, r := range a.routes {
-		tree := trees[r.Method]
-		if tree == nil {
-			tree = &branch{}
-			trees[r.Method] = tree
+		known := byMethod[r.Method]
+		if known == nil {
+			known = &crossings{}
+			byMethod[r.Method] = known
 		}
 		segments := strings.Split(r.template.String(), "/")[1:]
-		tree.visit(segments, func(id int) bool {
+		known.visit(segments, func(id int) bool {
 			other := a.routes[id]
 			rel := relation(r, other)
 			if rel != pattern.Equal && rel != pattern.Ambiguous {
@@ -33,7 +33,7 @@ func (a *api) overlaps() {
 			}
 			return false
 		})
-		tree.insert(segments, r.index)
+		known.add(segments, r.index)
 	}
 }
 
@@ -63,79 +63,66 @@ func shareHost(a, b []string) bool {
 	return slices.ContainsFunc(a, func(host string) bool { return slices.Contains(b, host) })
 }
 
-// branch is a tree of templates by segment. It finds those that may overlap
-// with one, so that not every pair need be compared.
-type branch struct {
-	literals  map[string]*branch
-	inOrder   []*branch // the same
-	parameter *branch
-	ends      []int // templates that end here
-	rests     []int // templates whose rest begins here
+// crossings finds the templates that may share paths with one, so that not
+// every pair need be compared: of a template's literal segments it takes the
+// one that fewest others can match, which is nearly always a handful.
+type crossings struct {
+	places []place // by position of a segment
+	all    []int
+}
+
+// place lists templates by what they have at one position.
+type place struct {
+	literals   map[string][]int
+	parameters []int
+	rests      []int // those whose rest begins here
 }
 
 func isParameter(segment string) bool { return strings.HasPrefix(segment, "{") }
 func isRest(segment string) bool      { return strings.HasSuffix(segment, "...}") }
 
-func (b *branch) insert(segments []string, id int) {
-	for _, s := range segments {
+func (c *crossings) add(segments []string, id int) {
+	c.all = append(c.all, id)
+	for len(c.places) < len(segments) {
+		c.places = append(c.places, place{literals: map[string][]int{}})
+	}
+	for i, s := range segments {
+		p := &c.places[i]
 		switch {
 		case isRest(s):
-			b.rests = append(b.rests, id)
-			return
+			p.rests = append(p.rests, id)
 		case isParameter(s):
-			if b.parameter == nil {
-				b.parameter = &branch{}
-			}
-			b = b.parameter
+			p.parameters = append(p.parameters, id)
 		default:
-			if b.literals == nil {
-				b.literals = map[string]*branch{}
-			}
-			if b.literals[s] == nil {
-				b.literals[s] = &branch{}
-				b.inOrder = append(b.inOrder, b.literals[s])
-			}
-			b = b.literals[s]
+			p.literals[s] = append(p.literals[s], id)
 		}
 	}
-	b.ends = append(b.ends, id)
 }
 
 // visit calls f for the templates that may share paths with the one of
 // segments, until it returns false.
-func (b *branch) visit(segments []string, f func(id int) bool) bool {
-	if b == nil {
-		return true
-	}
-	if !each(b.rests, f) {
-		return false
-	}
-	if len(segments) == 0 {
-		return each(b.ends, f)
-	}
-	s, rest := segments[0], segments[1:]
-	if !isParameter(s) {
-		return b.literals[s].visit(rest, f) && b.parameter.visit(rest, f)
-	}
-	if isRest(s) {
-		if !each(b.ends, f) {
-			return false
-		}
-		rest = segments // it goes on for as long as the others do
-	}
-	for _, child := range b.inOrder {
-		if !child.visit(rest, f) {
-			return false
+func (c *crossings) visit(segments []string, f func(id int) bool) {
+	best, fewest := -1, len(c.all)
+	rests := 0
+	for i, s := range segments[:min(len(segments), len(c.places))] {
+		p := &c.places[i]
+		rests += len(p.rests)
+		if n := len(p.literals[s]) + len(p.parameters) + rests; !isParameter(s) && n < fewest {
+			best, fewest = i, n
 		}
 	}
-	return b.parameter.visit(rest, f)
-}
-
-func each(ids []int, f func(int) bool) bool {
-	for _, id := range ids {
-		if !f(id) {
-			return false
+	lists := [][]int{c.all}
+	if best >= 0 {
+		lists = [][]int{c.places[best].literals[segments[best]], c.places[best].parameters}
+		for _, p := range c.places[:best+1] {
+			lists = append(lists, p.rests)
 		}
 	}
-	return true
+	for _, list := range lists {
+		for _, id := range list {
+			if !f(id) {
+				return
+			}
+		}
+	}
 }

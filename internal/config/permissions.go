@@ -92,15 +92,19 @@ func (a *api) closeGrants() {
 		s := &a.out.Scopes[i]
 		seen := map[string]bool{s.Name: true}
 		var reached []string
-		for queue := slices.Clone(s.Grants); len(queue) > 0; queue = queue[1:] {
-			at, ok := a.scopes[queue[0]]
-			if !ok || seen[queue[0]] {
-				continue
+		reach := func(names []string) {
+			for _, name := range names {
+				if !seen[name] {
+					seen[name] = true
+					reached = append(reached, name)
+				}
 			}
-			seen[queue[0]] = true
-			reached = append(reached, queue[0])
-			s.GrantsAll = s.GrantsAll || a.out.Scopes[at].GrantsAll
-			queue = append(queue, a.out.Scopes[at].Grants...)
+		}
+		reach(s.Grants)
+		for j := 0; j < len(reached); j++ {
+			next := a.out.Scopes[a.scopes[reached[j]]]
+			s.GrantsAll = s.GrantsAll || next.GrantsAll
+			reach(next.Grants)
 		}
 		slices.Sort(reached)
 		s.Grants = reached
@@ -187,9 +191,15 @@ func (a *api) granted(names []string) []string {
 	if len(names) == 1 {
 		return a.holders[names[0]]
 	}
+	is := map[string]bool{}
+	for _, name := range names {
+		for _, holder := range a.holders[name] {
+			is[holder] = true
+		}
+	}
 	var all []string
 	for _, s := range a.out.Scopes {
-		if slices.ContainsFunc(names, func(name string) bool { return slices.Contains(a.holders[name], s.Name) }) {
+		if is[s.Name] {
 			all = append(all, s.Name)
 		}
 	}
@@ -198,11 +208,13 @@ func (a *api) granted(names []string) []string {
 
 func (a *api) findHolders() {
 	a.holders = map[string][]string{}
-	for name := range a.scopes {
-		for _, s := range a.out.Scopes {
-			if s.Name == name || s.GrantsAll || slices.Contains(s.Grants, name) {
-				a.holders[name] = append(a.holders[name], s.Name)
-			}
+	for _, s := range a.out.Scopes {
+		has := append([]string{s.Name}, s.Grants...)
+		if s.GrantsAll {
+			has = a.scopeNames()
+		}
+		for _, name := range has {
+			a.holders[name] = append(a.holders[name], s.Name)
 		}
 	}
 }

@@ -67,6 +67,9 @@ func (f *faults) oneOf(path, what, got string, words ...string) bool {
 	if got == "" || slices.Contains(words, got) {
 		return true
 	}
+	if f.full() {
+		return false
+	}
 	hint, _ := allowed(got, words)
 	f.add(path, "unknown "+what+" "+quote(got), hint)
 	return false

@@ -67,15 +67,8 @@ func checkLists(c *sallyport.Credential) error {
 // String names the credential, for errors.
 func (r CredentialRow) String() string { return fmt.Sprintf("credential %q", r.ID) }
 
-// Until returns r with its end brought forward to end, where end is earlier:
-// a secret that is being rolled out ends before its credential.
-func (r CredentialRow) Until(end Time) CredentialRow {
-	r.ExpiresAt = earlier(r.ExpiresAt, end)
-	return r
-}
-
-// Credential returns a new credential from r and its tenant's row.
-func (r CredentialRow) Credential(tenant TenantRow) (*sallyport.Credential, error) {
+// credential returns a new credential from r and its tenant's row.
+func (r CredentialRow) credential(tenant TenantRow) (*sallyport.Credential, error) {
 	c := &sallyport.Credential{
 		ID: r.ID, API: r.API,
 		Kind: r.Kind, Name: r.Name, Principal: r.Principal, Environment: r.Environment,
@@ -83,7 +76,7 @@ func (r CredentialRow) Credential(tenant TenantRow) (*sallyport.Credential, erro
 		CreatedAt: TimeOf(r.CreatedAt), ExpiresAt: TimeOf(r.ExpiresAt),
 	}
 	var errs [5]error
-	c.Tenant, errs[0] = tenant.Tenant()
+	c.Tenant, errs[0] = tenant.Value()
 	c.Access, errs[1] = decodeAccess(r.Access)
 	c.State, errs[2] = decodeState(r.State)
 	c.Scopes, errs[3] = decodeList[string](r.Scopes)
@@ -94,12 +87,9 @@ func (r CredentialRow) Credential(tenant TenantRow) (*sallyport.Credential, erro
 	return c, nil
 }
 
-// Change returns the row after change, which gets a credential of its own;
-// what it does to the tenant is not kept. An error of change is returned as it
-// is. A credential's id, api and tenant cannot change, and nothing of a
-// revoked one can.
-func (r CredentialRow) Change(tenant TenantRow, change func(*sallyport.Credential) error) (CredentialRow, error) {
-	c, err := r.Credential(tenant)
+// change is Found.Change.
+func (r CredentialRow) change(tenant TenantRow, change func(*sallyport.Credential) error) (CredentialRow, error) {
+	c, err := r.credential(tenant)
 	if err != nil {
 		return r, err
 	}

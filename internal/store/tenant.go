@@ -36,8 +36,8 @@ func NewTenantRow(t *sallyport.Tenant) (r TenantRow, err error) {
 // String names the tenant, for errors.
 func (r TenantRow) String() string { return fmt.Sprintf("tenant %q of %q", r.ID, r.API) }
 
-// Tenant returns a new tenant from r.
-func (r TenantRow) Tenant() (*sallyport.Tenant, error) {
+// Value returns a new tenant from r.
+func (r TenantRow) Value() (*sallyport.Tenant, error) {
 	state, err := decodeState(r.State)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r, err)
@@ -56,7 +56,7 @@ func (r TenantRow) Tenant() (*sallyport.Tenant, error) {
 // error of change is returned as it is. A tenant's key cannot change, and
 // nothing of a revoked one can.
 func (r TenantRow) Change(change func(*sallyport.Tenant) error) (TenantRow, error) {
-	t, err := r.Tenant()
+	t, err := r.Value()
 	if err != nil {
 		return r, err
 	}

@@ -51,7 +51,13 @@ type result struct {
 	shape shape
 	calls int               // of one round
 	times [][]time.Duration // CPU of one call by server and round
+	wait  float64           // how long servers stood in line for a core, by their CPU
 }
+
+// busy is the wait above which a result is doubtful. A server that stands in
+// line pays for Go's background thread by the second and not by the call, and
+// meets cold caches: that is the same for all, so ratios lean towards 1.
+const busy = 0.2
 
 // runTimeout bounds one stretch of load: a server that takes longer hangs.
 const runTimeout = 60 * time.Second
@@ -77,6 +83,8 @@ func measure(ctx context.Context, servers []*server, s shape, rounds int, budget
 		share := budget / time.Duration(rounds*len(servers))
 		r.calls = min(r.calls, max(int(share/pace), 1000))
 	}
+	queuedBefore := queuedAll(servers)
+	var spent time.Duration
 	for range rounds {
 		sums, err := round(loads, r.calls)
 		if err != nil {
@@ -84,9 +92,18 @@ func measure(ctx context.Context, servers []*server, s shape, rounds int, budget
 		}
 		for i, sum := range sums {
 			r.times[i] = append(r.times[i], sum/time.Duration(r.calls))
+			spent += sum
 		}
 	}
+	r.wait = float64(queuedAll(servers)-queuedBefore) / float64(max(spent, 1))
 	return r, nil
+}
+
+func queuedAll(servers []*server) (sum time.Duration) {
+	for _, s := range servers {
+		sum += queued(s.cpu.pid)
+	}
+	return sum
 }
 
 // round makes calls to every server and returns the CPU time that each spent.

@@ -130,6 +130,7 @@ func TestCommandLine(t *testing.T) {
 		{"help", []string{"-h"}, 0},
 		{"unknown flag", []string{"-x"}, 2},
 		{"argument", []string{"x"}, 2},
+		{"nothing", []string{"-sallyport", ""}, 2},
 		{"target alone", []string{"-target", "127.0.0.1:1"}, 2},
 		{"target elsewhere", []string{"-target", "192.0.2.1:1", "-key", "a", "-pid", "1"}, 2},
 		{"no rounds", []string{"-rounds", "0"}, 2},

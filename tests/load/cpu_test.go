@@ -74,3 +74,13 @@ func TestCPUClockOfNobody(t *testing.T) {
 		t.Error("got a clock for a process that cannot exist")
 	}
 }
+
+func TestParseRunDelay(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"6908177 1500 12\n": 1500, "": 0, "1": 0, "1 x 3": 0, "0 0 1": 0,
+	} {
+		if got := parseRunDelay([]byte(text)); got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+}

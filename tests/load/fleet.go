@@ -37,7 +37,7 @@ func (f *fleet) start(ctx context.Context, o options, dir string) error {
 	switch {
 	case o.target != "":
 		return f.join(o)
-	case len(o.against) == 0:
+	case o.sallyport != "":
 		return f.startSallyport(ctx, o, dir)
 	}
 	return nil

@@ -76,11 +76,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 func parse(args []string, stderr io.Writer, getenv func(string) string) (o options, err error) {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.sallyport, "sallyport", "../../bin/sallyport", "the `binary` to measure")
+	f.StringVar(&o.sallyport, "sallyport", "../../bin/sallyport", "the `binary` to measure; empty: none")
 	f.StringVar(&o.target, "target", "", "measure what listens at this loopback `address` instead; needs -key and -pid, and GOMAXPROCS=1 there")
 	f.StringVar(&o.keys, "key", "", "with -target: `keys` that it knows, by commas")
 	f.IntVar(&o.pid, "pid", 0, "with -target: its process `id`")
-	f.Var(&o.against, "against", "measure this `name=command` instead, a server that prints its address; may be repeated")
+	f.Var(&o.against, "against", "measure this `name=command` too, a server that prints its address; may be repeated")
 	f.IntVar(&o.keyCount, "keys", 16, "how many keys to create and send in turn")
 	f.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
 	f.BoolVar(&o.quick, "quick", getenv("QUICK") == "1", "fewer rounds: a first look (also QUICK=1)")
@@ -111,6 +111,8 @@ func (o *options) check(rest int) error {
 		return errors.New("-rounds: 1 to 100")
 	case o.keyCount < 1 || o.keyCount > 1000:
 		return errors.New("-keys: 1 to 1000")
+	case o.target == "" && o.sallyport == "" && len(o.against) == 0:
+		return errors.New("nothing to measure: give -sallyport, -target or -against")
 	case o.target != "" && (o.keys == "" || o.pid <= 0):
 		return errors.New("-target needs -key and -pid")
 	case o.target != "":
@@ -159,7 +161,10 @@ func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, r
 		return err
 	}
 	for _, r := range results {
-		fmt.Fprintf(&text, "%s: %d calls a round\n", r.shape, r.calls)
+		fmt.Fprintf(&text, "%s: %d calls a round; the servers waited %.0f %% of their CPU time for a core\n", r.shape, r.calls, 100*r.wait)
+		if r.wait > busy {
+			fmt.Fprintln(&text, "  The machine was busy with other things: ratios lean towards 1. Measure again when it rests.")
+		}
 	}
 	if o.micro {
 		benchtime := "1s"

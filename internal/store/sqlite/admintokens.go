@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,15 +14,13 @@ import (
 // administrator of all. Its error wraps sallyport.ErrConflict where the id or
 // the digest exists already.
 func (s *Store) CreateAdminToken(ctx context.Context, id, name, role, tenant string, digest sallyport.Digest) error {
-	if id == "" {
-		return errors.New("an admin token needs an id")
+	t, err := store.NewAdminToken(id, name, role, tenant, digest, time.Now())
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(store.CheckText(id, name, role, tenant), store.CheckDigest(digest)); err != nil {
-		return fmt.Errorf("admin token %q: %w", id, err)
-	}
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO admin_tokens (id, digest, name, role, tenant, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
-			id, digest[:], name, role, tenant, store.NewTime(time.Now()))
+			t.ID, digest[:], t.Name, t.Role, t.Tenant, store.NewTime(t.CreatedAt))
 		if err != nil {
 			return err
 		}

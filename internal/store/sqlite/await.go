@@ -117,9 +117,10 @@ func commit(tx *sql.Tx, err error) error {
 }
 
 // update runs read, change and write in one transaction, and returns the
-// changed row. change runs in the caller's goroutine, for it is the caller's;
-// where it changes nothing, nothing is written.
-func update[R comparable](ctx context.Context, s *Store, read func(*sql.Tx) (R, error), change func(R) (R, error), write func(*sql.Tx, R) error) (R, error) {
+// changed row. change runs in the caller's goroutine, for it is the caller's,
+// and its error is returned as it is; where it changes nothing, nothing is
+// written. what names the row, for the other errors.
+func update[R comparable](ctx context.Context, s *Store, what fmt.Stringer, read func(*sql.Tx) (R, error), change func(R) (R, error), write func(*sql.Tx, R) error) (R, error) {
 	type begun struct {
 		tx  *sql.Tx
 		row R
@@ -136,7 +137,8 @@ func update[R comparable](ctx context.Context, s *Store, read func(*sql.Tx) (R, 
 		return begun{tx, row}, nil
 	})
 	if err != nil {
-		return b.row, err // what was begun nevertheless, database/sql rolls back for ctx
+		// What was begun nevertheless, database/sql rolls back for ctx.
+		return b.row, fmt.Errorf("update %s: %w", what, err)
 	}
 	committed := false
 	defer func() {
@@ -151,8 +153,11 @@ func update[R comparable](ctx context.Context, s *Store, read func(*sql.Tx) (R, 
 	_, err = await(ctx, s, func() (none, error) {
 		return none{}, commit(b.tx, write(b.tx, after))
 	})
-	committed = err == nil
-	return after, err
+	if err != nil {
+		return b.row, fmt.Errorf("update %s: %w", what, err)
+	}
+	committed = true
+	return after, nil
 }
 
 // abandon rolls tx back, if it was not committed after all, without making the

@@ -10,19 +10,7 @@ import (
 	"github.com/sallyport/sallyport/internal/store"
 )
 
-// found is a credential's row, its tenant's, and the end of the secret by
-// which it was found, where it was.
-type found struct {
-	credential store.CredentialRow
-	tenant     store.TenantRow
-	end        store.Time
-}
-
-func (f found) value() (*sallyport.Credential, error) {
-	return f.credential.Until(f.end).Credential(f.tenant)
-}
-
-// The columns of a found, in the order of foundFields.
+// The columns of a store.Found, in the order of foundFields.
 const (
 	credentialColumns = `c.id, c.api, c.tenant, c.kind, c.name, c.principal, c.environment, c.access, c.sandbox,
 		c.scopes, c.state, c.prefix, c.last4, c.allowed_ips, c.created_at, c.expires_at, ` + tenantColumns
@@ -37,12 +25,12 @@ const (
 		WHERE s.digest = ?`
 )
 
-func foundFields(f *found) []any {
-	c := &f.credential
+func foundFields(f *store.Found) []any {
+	c := &f.Credential
 	return append([]any{
 		&c.ID, &c.API, &c.Tenant, &c.Kind, &c.Name, &c.Principal, &c.Environment, &c.Access, &c.Sandbox,
 		&c.Scopes, &c.State, &c.Prefix, &c.Last4, &c.AllowedIPs, &c.CreatedAt, &c.ExpiresAt,
-	}, tenantFields(&f.tenant)...)
+	}, tenantFields(&f.Tenant)...)
 }
 
 // CreateCredential keeps a new credential of an existing tenant (c.API and
@@ -87,19 +75,20 @@ func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) er
 }
 
 // Credential returns a credential. api and tenant "" are any, for
-// administrators. Its error wraps sallyport.ErrNotFound where there is none, and in the same words
-// where it is another tenant's or another API's.
+// administrators: an id exists once in the whole store. Its error wraps
+// sallyport.ErrNotFound where there is none, and in the same words where it is
+// another tenant's or another API's.
 func (s *Store) Credential(ctx context.Context, api, tenant, id string) (*sallyport.Credential, error) {
-	f, err := await(ctx, s, func() (found, error) {
+	f, err := await(ctx, s, func() (store.Found, error) {
 		return readCredential(ctx, s.reader, api, tenant, id)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", store.CredentialRow{ID: id}, err)
 	}
-	return f.value()
+	return f.Value()
 }
 
-func readCredential(ctx context.Context, q querier, api, tenant, id string) (f found, err error) {
+func readCredential(ctx context.Context, q querier, api, tenant, id string) (f store.Found, err error) {
 	err = q.QueryRowContext(ctx, credentialQuery, id, api, tenant).Scan(foundFields(&f)...)
 	return f, err
 }
@@ -109,22 +98,16 @@ func readCredential(ctx context.Context, q querier, api, tenant, id string) (f f
 // disturb the pages. Its error wraps sallyport.ErrNotFound where f.After is
 // none that f could list.
 func (s *Store) Credentials(ctx context.Context, f sallyport.CredentialFilter) ([]*sallyport.Credential, error) {
-	list, err := await(ctx, s, func() ([]found, error) {
+	list, err := store.Values(await(ctx, s, func() ([]store.Found, error) {
 		return s.listCredentials(ctx, f)
-	})
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("list credentials: %w", err)
 	}
-	credentials := make([]*sallyport.Credential, len(list))
-	for i, f := range list {
-		if credentials[i], err = f.value(); err != nil {
-			return nil, fmt.Errorf("list credentials: %w", err)
-		}
-	}
-	return credentials, nil
+	return list, nil
 }
 
-func (s *Store) listCredentials(ctx context.Context, f sallyport.CredentialFilter) ([]found, error) {
+func (s *Store) listCredentials(ctx context.Context, f sallyport.CredentialFilter) ([]store.Found, error) {
 	where, args := ` WHERE 1`, []any{}
 	for _, only := range []struct{ column, value string }{{"api", f.API}, {"tenant", f.Tenant}} {
 		if only.value != "" {
@@ -152,23 +135,16 @@ func (s *Store) listCredentials(ctx context.Context, f sallyport.CredentialFilte
 
 // UpdateCredential changes a credential, read and written in one transaction,
 // and returns it as it then is. api and tenant "" are any, for administrators.
-// An error of change is returned as it is and nothing is changed; else the error wraps
-// sallyport.ErrNotFound as that of Credential does, sallyport.ErrFinal where
-// the credential is revoked and change would alter anything. change must not
-// call the store.
+// An error of change is returned as it is, and nothing is changed; else the
+// error wraps sallyport.ErrNotFound as that of Credential does,
+// sallyport.ErrFinal where the credential is revoked and change would alter
+// anything. change must not call the store.
 func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, change func(*sallyport.Credential) error) (*sallyport.Credential, error) {
-	f, err := update(ctx, s,
-		func(tx *sql.Tx) (found, error) { return readCredential(ctx, tx, api, tenant, id) },
-		func(f found) (_ found, err error) {
-			f.credential, err = f.credential.Change(f.tenant, change)
-			return f, err
-		},
-		func(tx *sql.Tx, f found) error { return writeCredential(ctx, tx, f.credential) },
-	)
-	if err != nil {
-		return nil, fmt.Errorf("update %s: %w", store.CredentialRow{ID: id}, err)
-	}
-	return f.value()
+	return store.Value(update(ctx, s, store.CredentialRow{ID: id},
+		func(tx *sql.Tx) (store.Found, error) { return readCredential(ctx, tx, api, tenant, id) },
+		func(f store.Found) (store.Found, error) { return f.Change(change) },
+		func(tx *sql.Tx, f store.Found) error { return writeCredential(ctx, tx, f.Credential) },
+	))
 }
 
 func writeCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
@@ -186,14 +162,14 @@ func writeCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) err
 // tenant, whatever their state. It expires when the secret does, if that is
 // earlier. Its error wraps sallyport.ErrNotFound where there is none.
 func (s *Store) ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error) {
-	f, err := await(ctx, s, func() (f found, err error) {
-		err = s.byDigest.QueryRowContext(ctx, d[:]).Scan(append(foundFields(&f), &f.end)...)
+	f, err := await(ctx, s, func() (f store.Found, err error) {
+		err = s.byDigest.QueryRowContext(ctx, d[:]).Scan(append(foundFields(&f), &f.End)...)
 		return f, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("credential by digest: %w", err)
 	}
-	return f.value()
+	return f.Value()
 }
 
 // digestPage is how many digests are read at a time: a read that lasted would

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,7 +169,7 @@ func TestDeadlineHoldsWhileAnotherProcessWrites(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	err = s.CreateCredential(ctx, testCredential("k1"), testDigest("k1"), 1)
-	if err != context.DeadlineExceeded && !strings.Contains(err.Error(), context.DeadlineExceeded.Error()) {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	if took := time.Since(start); took > 2*time.Second {

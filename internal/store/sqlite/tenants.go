@@ -46,7 +46,7 @@ func (s *Store) Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", store.TenantRow{API: api, ID: id}, err)
 	}
-	return r.Tenant()
+	return r.Value()
 }
 
 // querier is a transaction or a pool.
@@ -62,19 +62,13 @@ func readTenant(ctx context.Context, q querier, api, id string) (r store.TenantR
 // Tenants lists the tenants of an API in the order of their ids, those behind
 // after, limit of them (100 if it is 0, at most 1000).
 func (s *Store) Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error) {
-	list, err := await(ctx, s, func() ([]store.TenantRow, error) {
+	tenants, err := store.Values(await(ctx, s, func() ([]store.TenantRow, error) {
 		rows, err := s.reader.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.api = ? AND t.id > ? ORDER BY t.id LIMIT ?`,
 			api, after, store.Limit(limit))
 		return collect(rows, err, tenantFields)
-	})
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
-	}
-	tenants := make([]*sallyport.Tenant, len(list))
-	for i, r := range list {
-		if tenants[i], err = r.Tenant(); err != nil {
-			return nil, fmt.Errorf("list tenants: %w", err)
-		}
 	}
 	return tenants, nil
 }
@@ -96,20 +90,16 @@ func collect[R any](rows *sql.Rows, err error, fields func(*R) []any) (list []R,
 }
 
 // UpdateTenant changes a tenant, read and written in one transaction, and
-// returns it as it then is. Its error wraps that of change, and then nothing is
-// changed; sallyport.ErrNotFound where there is no such tenant;
-// sallyport.ErrFinal where it is revoked and change would alter anything.
-// change must not call the store.
+// returns it as it then is. An error of change is returned as it is, and
+// nothing is changed; else the error wraps sallyport.ErrNotFound where there
+// is no such tenant, sallyport.ErrFinal where it is revoked and change would
+// alter anything. change must not call the store.
 func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (*sallyport.Tenant, error) {
-	r, err := update(ctx, s,
+	return store.Value(update(ctx, s, store.TenantRow{API: api, ID: id},
 		func(tx *sql.Tx) (store.TenantRow, error) { return readTenant(ctx, tx, api, id) },
 		func(r store.TenantRow) (store.TenantRow, error) { return r.Change(change) },
 		func(tx *sql.Tx, r store.TenantRow) error { return writeTenant(ctx, tx, r) },
-	)
-	if err != nil {
-		return nil, fmt.Errorf("update %s: %w", store.TenantRow{API: api, ID: id}, err)
-	}
-	return r.Tenant()
+	))
 }
 
 func writeTenant(ctx context.Context, tx *sql.Tx, r store.TenantRow) error {

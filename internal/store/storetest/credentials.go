@@ -3,8 +3,10 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +51,12 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 	}
 	if err := s.CreateAdminToken(ctx, "a1", "", "", "", sallyport.Digest{}); err == nil {
 		t.Error("an admin token without a digest was kept")
+	}
+	if err := s.CreateAdminToken(ctx, "", "", "", "", digest("a1")); err == nil {
+		t.Error("an admin token without an id was kept")
+	}
+	if err := s.CreateAdminToken(ctx, "a1", "\xff", "", "", digest("a1")); err == nil {
+		t.Error("an admin token with a broken name was kept")
 	}
 }
 
@@ -118,33 +126,35 @@ func credentialWalls(t *testing.T, ctx context.Context, s Store) {
 	elsewhere.API = "parcels"
 	mustTenant(t, ctx, s, tenant("acme"), tenant("other"), elsewhere)
 	mustCredential(t, ctx, s, credential("k1", "acme"))
-	unknown := func(what string, err, like error) {
+	// unknown wants err, about k1, to be that about an id which nobody has.
+	unknown := func(what string, err, never error) {
 		t.Helper()
 		wants(t, what, err, sallyport.ErrNotFound)
-		if err != nil && like != nil && err.Error() != like.Error() {
-			t.Errorf("%s: got %q, but for an unknown one %q", what, err, like)
+		wants(t, what+", unknown id", never, sallyport.ErrNotFound)
+		if got, want := fmt.Sprint(err), strings.ReplaceAll(fmt.Sprint(never), "k9", "k1"); got != want {
+			t.Errorf("%s: got %q, but for an unknown id %q", what, got, want)
 		}
 	}
 	touch := func(*sallyport.Credential) error {
 		t.Error("a credential was handed to another tenant's change")
 		return nil
 	}
-	for _, who := range []struct{ api, tenant string }{{"orders", "other"}, {"parcels", "acme"}, {"parcels", ""}, {"", ""}, {"orders", "nobody"}} {
+	for _, who := range []struct{ api, tenant string }{{"orders", "other"}, {"parcels", "acme"}, {"parcels", ""}, {"", "other"}, {"orders", "nobody"}} {
 		_, err := s.Credential(ctx, who.api, who.tenant, "k1")
-		unknown("Credential as "+who.tenant+" of "+who.api, err, nil)
+		_, never := s.Credential(ctx, who.api, who.tenant, "k9")
+		unknown("Credential as "+who.tenant+" of "+who.api, err, never)
 		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", touch)
-		unknown("UpdateCredential as "+who.tenant+" of "+who.api, err, nil)
+		_, never = s.UpdateCredential(ctx, who.api, who.tenant, "k9", touch)
+		unknown("UpdateCredential as "+who.tenant+" of "+who.api, err, never)
+		_, err = s.Credentials(ctx, sallyport.CredentialFilter{API: who.api, Tenant: who.tenant, After: "k1"})
+		_, never = s.Credentials(ctx, sallyport.CredentialFilter{API: who.api, Tenant: who.tenant, After: "k9"})
+		unknown("Credentials after it, as "+who.tenant+" of "+who.api, err, never)
 	}
-	_, never := s.Credential(ctx, "orders", "acme", "k2")
-	_, foreign := s.Credential(ctx, "orders", "other", "k2")
-	unknown("an unknown id", foreign, never)
-	_, never = s.Credentials(ctx, sallyport.CredentialFilter{API: "orders", Tenant: "other", After: "k2"})
-	_, foreign = s.Credentials(ctx, sallyport.CredentialFilter{API: "orders", Tenant: "other", After: "k1"})
-	unknown("another's id as a place in a listing", foreign, never)
-	for _, tenant := range []string{"acme", ""} {
-		if _, err := s.Credential(ctx, "orders", tenant, "k1"); err != nil {
-			t.Errorf("as %q: %v", tenant, err)
-		}
+	for _, who := range []struct{ api, tenant string }{{"orders", "acme"}, {"orders", ""}, {"", "acme"}, {"", ""}} {
+		_, err := s.Credential(ctx, who.api, who.tenant, "k1")
+		wants(t, "Credential as "+who.tenant+" of "+who.api, err, nil)
+		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", func(*sallyport.Credential) error { return nil })
+		wants(t, "UpdateCredential as "+who.tenant+" of "+who.api, err, nil)
 	}
 }
 

@@ -171,9 +171,13 @@ func changeRefused(t *testing.T, ctx context.Context, s Store) {
 	mustCredential(t, ctx, s, credential("k1", "acme"))
 	no := errors.New("no")
 	_, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.Name = "changed"; return no })
-	wants(t, "UpdateTenant", err, no)
+	if err != no {
+		t.Errorf("UpdateTenant: got %v, want %v as it is", err, no)
+	}
 	_, err = s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error { c.Name = "changed"; return no })
-	wants(t, "UpdateCredential", err, no)
+	if err != no {
+		t.Errorf("UpdateCredential: got %v, want %v as it is", err, no)
+	}
 	got, err := s.Credential(ctx, "orders", "acme", "k1")
 	if err != nil {
 		t.Fatal(err)

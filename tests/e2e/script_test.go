@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// step is one request of a requests.http file and the answer that it must get.
+//
+//	# V1: a comment, which names what is proved
+//	GET /v1/devices              a request line: method, path or URL
+//	X-API-Key: {{free.read}}     headers; {{…}} is a name of names
+//
+//	{"a": 1}                     a body, after an empty line, if it begins with {
+//
+//	HTTP 200                     the status
+//	X-RateLimit-Limit: 60        a header, exactly once, with this value; * for any
+//	! X-API-Key                  a header that is not there
+//	{"method": "GET"}            the body holds this much; "*" for any value
+//	= {"error": {…}}             the body is this
+//
+// Steps are separated by a line of three dashes, and run in order.
+type step struct {
+	line    int
+	comment string
+	method  string
+	path    string
+	headers []string
+	body    string
+	status  int
+	want    []string // header lines
+	absent  []string
+	holds   string
+	equals  string
+}
+
+// parseSteps reads a requests.http file.
+func parseSteps(text string) (steps []step, err error) {
+	s := step{}
+	flush := func() {
+		if s.method != "" {
+			steps = append(steps, s)
+		}
+		s = step{}
+	}
+	for i, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "---":
+			flush()
+		case strings.HasPrefix(line, "#"):
+			s.comment += strings.TrimSpace(line[1:]) + " "
+		case trimmed == "":
+		case s.method == "":
+			s.line = i + 1
+			var ok bool
+			if s.method, s.path, ok = strings.Cut(trimmed, " "); !ok {
+				return nil, fmt.Errorf("line %d: want METHOD PATH", i+1)
+			}
+		case s.status == 0 && strings.HasPrefix(line, "HTTP "):
+			if s.status, err = strconv.Atoi(trimmed[5:]); err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
+		case s.status == 0 && (s.body != "" || strings.HasPrefix(line, "{")):
+			s.body += line
+		case s.status == 0:
+			s.headers = append(s.headers, trimmed)
+		case strings.HasPrefix(line, "= "):
+			s.equals = line[2:]
+		case s.equals != "":
+			s.equals += line
+		case s.holds != "" || strings.HasPrefix(line, "{"):
+			s.holds += line
+		case strings.HasPrefix(line, "! "):
+			s.absent = append(s.absent, line[2:])
+		default:
+			s.want = append(s.want, trimmed)
+		}
+	}
+	flush()
+	return steps, nil
+}
+
+// names are what {{…}} stands for: the keys of each tenant by its plan, and the
+// tenant's id.
+func (d *demo) names(api string) *strings.Replacer {
+	var pairs []string
+	for _, t := range d.APIs[api].Tenants {
+		plan := t.Plan
+		if plan == "" {
+			plan = "default"
+		}
+		pairs = append(pairs, "{{"+plan+".id}}", t.ID)
+		for i, name := range []string{"all", "read", "read2"} {
+			pairs = append(pairs, "{{"+plan+"."+name+"}}", t.Keys[i].Key, "{{"+plan+"."+name+".id}}", t.Keys[i].KeyID)
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// runSteps runs the requests of an example against d.
+func (d *demo) runSteps(t *testing.T, api string) {
+	t.Helper()
+	file := "../../examples/" + api + "/requests.http"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := parseSteps(string(text))
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if len(steps) == 0 {
+		t.Fatalf("%s holds no request", file)
+	}
+	names := d.names(api)
+	for _, s := range steps {
+		t.Run(fmt.Sprintf("%s:%d", api, s.line), func(t *testing.T) { d.runStep(t, api, s, names) })
+	}
+}
+
+func (d *demo) runStep(t *testing.T, api string, s step, names *strings.Replacer) {
+	url := names.Replace(s.path)
+	if strings.HasPrefix(url, "/") {
+		url = d.APIs[api].URL + url
+	}
+	var lines []string
+	for _, h := range s.headers {
+		lines = append(lines, names.Replace(h))
+	}
+	a, err := d.try(s.method, url, names.Replace(s.body), lines...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := func(format string, args ...any) {
+		t.Helper()
+		t.Errorf("%s\n%s %s: %s\ngot %d %v\n%s", s.comment, s.method, s.path, fmt.Sprintf(format, args...), a.status, a.header, a.body)
+	}
+	if a.status != s.status {
+		fail("want status %d", s.status)
+	}
+	for _, line := range s.want {
+		name, want, _ := strings.Cut(names.Replace(line), ": ")
+		got := a.header.Values(name)
+		if len(got) != 1 || want != "*" && got[0] != want {
+			fail("%s is %q, want exactly one %q", name, got, want)
+		}
+	}
+	for _, name := range s.absent {
+		if got := a.header.Values(name); len(got) > 0 {
+			fail("%s is %q, want none", name, got)
+		}
+	}
+	for _, pattern := range []struct {
+		text  string
+		whole bool
+	}{{s.holds, false}, {s.equals, true}} {
+		if pattern.text == "" {
+			continue
+		}
+		var want, got any
+		if err := json.Unmarshal([]byte(names.Replace(pattern.text)), &want); err != nil {
+			t.Fatalf("the wanted body is not JSON: %v\n%s", err, pattern.text)
+		}
+		if err := json.Unmarshal([]byte(a.body), &got); err != nil {
+			fail("the body is not JSON: %v", err)
+		} else if where := differs(want, got, pattern.whole, "body"); where != "" {
+			fail("%s", where)
+		}
+	}
+}
+
+// differs says where got is not what want says; "" where it is. Unless whole,
+// got may hold more.
+func differs(want, got any, whole bool, at string) string {
+	switch want := want.(type) {
+	case string:
+		if want == "*" && got != nil {
+			return ""
+		}
+	case map[string]any:
+		tree, ok := got.(map[string]any)
+		if !ok {
+			return fmt.Sprintf("%s is %v, want an object", at, got)
+		}
+		for k, w := range want {
+			g, there := tree[k]
+			if !there && w != nil {
+				return fmt.Sprintf("%s has no %s", at, k)
+			}
+			if where := differs(w, g, whole, at+"."+k); where != "" {
+				return where
+			}
+		}
+		for k := range tree {
+			if _, there := want[k]; !there && whole {
+				return fmt.Sprintf("%s has %s, which is not wanted", at, k)
+			}
+		}
+		return ""
+	}
+	if !reflect.DeepEqual(want, got) {
+		return fmt.Sprintf("%s is %v, want %v", at, got, want)
+	}
+	return ""
+}
+
+// Every example that this version serves passes its own requests, on both
+// chains with the same answers.
+func TestExamples(t *testing.T) {
+	for _, name := range []string{"vaultwares"} {
+		for _, chain := range chains {
+			t.Run(name+" "+chain, func(t *testing.T) { running(t, name, chain).runSteps(t, name) })
+		}
+	}
+}

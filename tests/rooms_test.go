@@ -1,0 +1,342 @@
+package tests
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers are the rooms from the bottom up. A room imports from lower layers and
+// within itself (internal/store and what is below it are one room), never from
+// its neighbours: what two of them share belongs further down.
+var layers = [][]string{
+	{"."},
+	{"internal/apikey", "internal/pattern", "internal/render", "internal/telemetry"},
+	{"extauthz", "ratelimit", "envoy", "internal/config", "internal/admin", "internal/store", "internal/envoyproc", "examples"},
+	{"internal/app"},
+	{"internal/demo"},
+	{"cmd/sallyport"},
+}
+
+// apart are rooms that no other imports, save tests where it says so.
+var apart = []string{
+	"internal/testenv", // for tests
+	"internal/tools",   // programs for those who work on the project
+	"tests",
+}
+
+// room returns the room that folder belongs to and its layer; -1 where it
+// stands apart, and false where nobody has given it a place.
+func room(folder string) (name string, layer int, ok bool) {
+	for i, rooms := range layers {
+		for _, r := range rooms {
+			if folder == r || r != "." && inside(folder, r) {
+				return r, i, true
+			}
+		}
+	}
+	for _, r := range apart {
+		if inside(folder, r) {
+			return r, -1, true
+		}
+	}
+	return "", 0, false
+}
+
+func importsPointDown(h house) (faults []string) {
+	for _, s := range h.goFiles(false) {
+		from, layer, ok := room(s.room())
+		if !ok {
+			faults = append(faults, fmt.Sprintf("%s: folder %s has no place in layers of tests/rooms_test.go", s.name, s.room()))
+			continue
+		}
+		for imported, at := range s.imports {
+			folder, ours := ourFolder(imported)
+			if !ours || layer < 0 {
+				continue
+			}
+			if to, below, _ := room(folder); to != from && (below < 0 || below >= layer) {
+				faults = append(faults, fmt.Sprintf("%s: %s may not import %s", at, from, folder))
+			}
+		}
+	}
+	return faults
+}
+
+// ourFolder is the folder of a package of this module.
+func ourFolder(imported string) (folder string, ours bool) {
+	if imported == module {
+		return ".", true
+	}
+	return strings.CutPrefix(imported, module+"/")
+}
+
+// impure is what the vocabulary may not import: I/O, clocks and locks.
+var impure = []string{"context", "database", "embed", "io", "log", "math/rand", "net/http", "os", "runtime", "sync", "syscall", "testing"}
+
+// vocabularyIsPure: the root imports the standard library only, and neither it
+// nor the pure rooms read the clock.
+func vocabularyIsPure(h house) (faults []string) {
+	for _, s := range h.goFiles(false) {
+		if s.room() == "." {
+			for imported, at := range s.imports {
+				if imported == "net" || strings.Contains(imported, ".") ||
+					slices.ContainsFunc(impure, func(p string) bool { return inside(imported, p) }) {
+					faults = append(faults, fmt.Sprintf("%s: the vocabulary may not import %s", at, imported))
+				}
+			}
+		}
+		if s.room() == "." || s.under("internal/apikey", "internal/pattern", "internal/render") {
+			faults = append(faults, readsClock(s)...)
+		}
+	}
+	return faults
+}
+
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
+
+func readsClock(s *source) (faults []string) {
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok && slices.Contains(clock, sel.Sel.Name) {
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" {
+				faults = append(faults, fmt.Sprintf("%s: time.%s: time is an argument here", s.at(n), sel.Sel.Name))
+			}
+		}
+		return true
+	})
+	return faults
+}
+
+// home says which rooms may import a module of others; tests may in more.
+type home struct {
+	module       string
+	rooms, tests []string
+}
+
+var homes = []home{
+	{"github.com/danielgtaylor/huma/v2", []string{"internal/admin"}, nil},
+	{"github.com/dgraph-io/ristretto/v2", []string{"extauthz"}, nil},
+	{"github.com/cespare/xxhash/v2", []string{"extauthz"}, nil}, // the second hash of ristretto's keys
+	{"golang.org/x/sync", []string{"extauthz"}, nil},
+	// The wire of Check is our own; the server that carries it is grpc's. The
+	// tests of envoy stand in for both services.
+	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy"}},
+	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy"}},
+	{"google.golang.org/genproto", nil, []string{"extauthz", "envoy"}},
+	// Generated types: ratelimit's server speaks them, app registers them. For
+	// extauthz and envoy they are what tests compare with.
+	{"github.com/envoyproxy/go-control-plane", []string{"ratelimit", "internal/app"}, []string{"extauthz", "envoy"}},
+	{"github.com/pressly/goose/v3", []string{"internal/store/sqlite"}, nil},
+	{"modernc.org/sqlite", []string{"internal/store/sqlite"}, nil},
+	{"github.com/prometheus/client_golang", []string{"internal/telemetry", "internal/app"}, nil},
+	{"github.com/spf13/cobra", []string{"cmd/sallyport"}, nil},
+	// Envoy's configuration is YAML too, which tests read back.
+	{"go.yaml.in/yaml/v3", []string{"internal/config"}, []string{"envoy"}},
+	// For tests, and for the suites that tests share.
+	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
+	{"pgregory.net/rapid", nil, []string{"ratelimit"}},
+	{"github.com/rogpeppe/go-internal", nil, []string{"cmd/sallyport"}},
+}
+
+// dependenciesHaveHomes: an import from outside stands in homes, and only there.
+func dependenciesHaveHomes(h house) (faults []string) {
+	for _, s := range h.goFiles(true) {
+		if s.under("tests/load") { // a module of its own, so that nobody else downloads what it needs
+			continue
+		}
+		for imported, at := range s.imports {
+			first, _, _ := strings.Cut(imported, "/")
+			if _, ours := ourFolder(imported); ours || !strings.Contains(first, ".") {
+				continue
+			}
+			if !livesAt(imported, s) {
+				faults = append(faults, fmt.Sprintf("%s: %s does not live in %s (homes of tests/rooms_test.go)", at, imported, s.room()))
+			}
+		}
+	}
+	return faults
+}
+
+func livesAt(imported string, s *source) bool {
+	for _, m := range homes {
+		if !inside(imported, m.module) {
+			continue
+		}
+		if s.under(m.rooms...) || s.isTest() && (slices.Contains(m.tests, ".") || s.under(m.tests...)) {
+			return true
+		}
+	}
+	return false
+}
+
+// packagesAreDocumented: one file of every package says what it is for.
+func packagesAreDocumented(h house) (faults []string) {
+	documented := make(map[string]bool)
+	for _, s := range h.goFiles(true) {
+		documented[s.room()] = documented[s.room()] || startsRight(s)
+	}
+	for _, folder := range slices.Sorted(maps.Keys(documented)) {
+		if !documented[folder] {
+			faults = append(faults, folder+": no comment says what this package is for (Package NAME … or, for a command, Command NAME …)")
+		}
+	}
+	return faults
+}
+
+func startsRight(s *source) bool {
+	want := "Package " + s.file.Name.Name + " "
+	if s.file.Name.Name == "main" {
+		want = "Command " + path.Base(s.room()) + " "
+	}
+	return !s.isTest() && s.file.Doc != nil && strings.HasPrefix(s.file.Doc.Text(), want)
+}
+
+// examplesAreData: no code knows the APIs that prove the gate general.
+func examplesAreData(h house) (faults []string) {
+	for _, s := range h.goFiles(true) {
+		if s.under("examples", "tests") {
+			continue
+		}
+		for i, line := range strings.Split(s.text, "\n") {
+			if name := apiName.FindString(line); name != "" {
+				faults = append(faults, fmt.Sprintf("%s:%d: code names the example %s", s.name, i+1, name))
+			}
+		}
+	}
+	return faults
+}
+
+var apiName = regexp.MustCompile(`(?i)vaultwares|aivric|aiia|cybervault|cyberhaven`)
+
+// The longest that a function and a file may be, tests excepted.
+const (
+	functionLines = 80
+	fileLines     = 500
+)
+
+func nothingIsTooLong(h house) (faults []string) {
+	for _, s := range h.goFiles(false) {
+		if n := strings.Count(s.text, "\n"); n > fileLines {
+			faults = append(faults, fmt.Sprintf("%s: %d lines, over %d", s.name, n, fileLines))
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1; n > functionLines {
+				faults = append(faults, fmt.Sprintf("%s: %s has %d lines, over %d", s.at(f), f.Name.Name, n, functionLines))
+			}
+		}
+	}
+	return faults
+}
+
+// nothingIsLeftForLater: what is not done is an issue, not a mark in the code.
+func nothingIsLeftForLater(h house) (faults []string) {
+	for _, s := range h.goFiles(true) {
+		for _, group := range s.file.Comments {
+			for _, c := range group.List {
+				if m := mark.FindString(c.Text); m != "" {
+					faults = append(faults, fmt.Sprintf("%s: a mark %q", s.at(c), m))
+				}
+			}
+		}
+	}
+	return faults
+}
+
+var mark = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK|WIP)\b`)
+
+// served are the lines of the acceptance list that this version claims.
+var served = []string{"G1", "G2", "G3", "G7", "G8", "V1", "V2", "V4", "V5", "V6", "V7"}
+
+// promisesAreProved: each line that is claimed is named by the test, script or
+// request that proves it.
+func promisesAreProved(h house) (faults []string) {
+	for _, line := range served {
+		name := regexp.MustCompile(`\b` + line + `\b`)
+		if !slices.ContainsFunc(h, func(s *source) bool { return s.proves() && name.MatchString(s.text) }) {
+			faults = append(faults, "no test, script or request names "+line)
+		}
+	}
+	return faults
+}
+
+// proves reports whether s is a test; this one only lists the lines.
+func (s *source) proves() bool {
+	return s.name != "tests/rooms_test.go" && (s.file == nil || s.isTest())
+}
+
+// blackBoxStaysOutside: the suites under tests speak protocols and the command
+// line; of the module they know only how to find what they need.
+func blackBoxStaysOutside(h house) (faults []string) {
+	for _, s := range h.goFiles(true) {
+		for imported, at := range s.imports {
+			if folder, ours := ourFolder(imported); ours && s.under("tests") && folder != "internal/testenv" && !inside(folder, "tests") {
+				faults = append(faults, fmt.Sprintf("%s: a black-box test may not import %s", at, folder))
+			}
+		}
+	}
+	return faults
+}
+
+// helpers are packages for tests, which nothing that is shipped imports.
+var helpers = []string{"internal/testenv", "internal/store/storetest", "internal/store/memory", "testing", "net/http/httptest"}
+
+func helpersStayOut(h house) (faults []string) {
+	for _, s := range h.goFiles(false) {
+		for imported, at := range s.imports {
+			folder := strings.TrimPrefix(imported, module+"/")
+			if slices.Contains(helpers, folder) && !s.under(helpers...) {
+				faults = append(faults, fmt.Sprintf("%s: %s is for tests", at, folder))
+			}
+		}
+	}
+	return faults
+}
+
+// roomsExist: a room that has gone is taken off the list of layers.
+func roomsExist(h house) (faults []string) {
+	for _, rooms := range append(layers, apart) {
+		for _, r := range rooms {
+			if !slices.ContainsFunc(h, func(s *source) bool { return s.under(r) }) {
+				faults = append(faults, r+" has no source")
+			}
+		}
+	}
+	return faults
+}
+
+var rules = map[string]func(house) []string{
+	"imports point down":         importsPointDown,
+	"the vocabulary is pure":     vocabularyIsPure,
+	"dependencies have homes":    dependenciesHaveHomes,
+	"packages are documented":    packagesAreDocumented,
+	"examples are data":          examplesAreData,
+	"nothing is too long":        nothingIsTooLong,
+	"nothing is left for later":  nothingIsLeftForLater,
+	"promises are proved":        promisesAreProved,
+	"outside, only the helper":   blackBoxStaysOutside,
+	"helpers stay out of rooms":  helpersStayOut,
+	"every room has its sources": roomsExist,
+}
+
+func TestTheHouseKeepsItsRules(t *testing.T) {
+	h := real(t)
+	if n := len(h.goFiles(true)); n < 100 {
+		t.Fatalf("found %d Go files only", n)
+	}
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			for _, fault := range rule(h) {
+				t.Error(fault)
+			}
+		})
+	}
+}
