@@ -33,7 +33,7 @@ type Limit struct {
 type When struct {
 	Category []string
 	Access   Access
-	Endpoint []string // endpoints by what they serve; empty: operations alone
+	Endpoint []string // endpoints by what they serve
 }
 
 // Windows is what a plan gets under a limit. The zero value allows nothing.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,8 +20,7 @@ import (
 
 func newDemo(s streams, getenv func(string) string) *cobra.Command {
 	var asJSON bool
-	var chain string
-	o := demo.Options{Version: version()}
+	o := demo.Options{Version: version(), Chain: sallyport.Paired}
 	c := &cobra.Command{
 		Use:   "demo [NAME...]",
 		Short: "Run everything on this machine: Envoy, an upstream, examples, keys",
@@ -28,13 +28,13 @@ func newDemo(s streams, getenv func(string) string) *cobra.Command {
 			"host name, with a tenant of every plan and keys. Print what to try, or with --json one line when all is ready.\n" +
 			"Ctrl-C or SIGTERM ends everything and leaves nothing behind.\n\nExamples: " + strings.Join(examples.Names(), ", ") + ".",
 		ValidArgs: examples.Names(),
-		Args:      cobra.OnlyValidArgs,
 		RunE: runs(func(ctx context.Context, names []string) (err error) {
-			o.Names = names
-			var ok bool
-			if o.Chain, ok = sallyport.ParseChain(chain); !ok {
-				return fmt.Errorf("unknown chain %q; allowed are paired and fused", chain)
+			for _, name := range names {
+				if !slices.Contains(examples.Names(), name) {
+					return fmt.Errorf("unknown example %q; there are %s", name, strings.Join(examples.Names(), ", "))
+				}
 			}
+			o.Names = names
 			if o.Envoy == "" {
 				if o.Envoy, err = envoyproc.Find(getenv, projectFolder()); err != nil {
 					return err
@@ -45,12 +45,11 @@ func newDemo(s streams, getenv func(string) string) *cobra.Command {
 	}
 	f := c.Flags()
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON when all is ready")
-	f.StringVar(&chain, "chain", "paired", "paired (two filters) or fused (one)")
+	chainFlag(c, &o.Chain, "filters that ask sallyport")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:10000", "where the gateway listens; port 0 lets the system choose, for grpc and http too unless they are given")
 	f.StringVar(&o.GRPC, "grpc", "127.0.0.1:9191", "where the server's gRPC listens")
 	f.StringVar(&o.HTTP, "http", "127.0.0.1:9192", "where the server's admin API, metrics and health listen")
 	f.StringVar(&o.Envoy, "envoy", "", "the Envoy binary (default: $ENVOY, envoy on PATH, .tools/envoy)")
-	complete(c, "chain", "paired", "fused")
 	c.PreRun = func(*cobra.Command, []string) {
 		if !strings.HasSuffix(o.Listen, ":0") {
 			return

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +16,7 @@ func newEnvoy(s streams) *cobra.Command {
 }
 
 func newBootstrap(s streams) *cobra.Command {
-	var file, chain string
+	var file string
 	var o envoy.Options
 	c := &cobra.Command{
 		Use:   "bootstrap -c FILE",
@@ -28,12 +28,6 @@ func newBootstrap(s streams) *cobra.Command {
 			p, err := load(s, file)
 			if err != nil {
 				return err
-			}
-			if chain != "" {
-				var ok bool
-				if o.Chain, ok = sallyport.ParseChain(chain); !ok {
-					return fmt.Errorf("unknown chain %q; allowed are paired and fused", chain)
-				}
 			}
 			if o.GRPC == "" {
 				o.GRPC = p.Listen.GRPC[0]
@@ -51,14 +45,40 @@ func newBootstrap(s streams) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVarP(&file, "config", "c", "sallyport.yaml", "the configuration")
-	f.StringVar(&chain, "chain", "", "paired or fused (default: what the configuration says, else paired)")
+	chainFlag(c, &o.Chain, "filters that ask sallyport, by default what the configuration says, else paired")
 	f.StringVar(&o.Listen, "listen", "0.0.0.0:10000", "where Envoy listens")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:9901", "where Envoy's own admin listener is; empty leaves it out")
 	f.StringVar(&o.GRPC, "grpc", "", "where Envoy reaches sallyport: unix:///path or host:port (default: the first of listen.grpc)")
 	f.StringVar(&o.HTTP, "http", "", "where Envoy reaches sallyport's HTTP (default: listen.http)")
 	f.Uint32Var(&o.TrustedHops, "trusted-hops", 0, "proxies before Envoy whose X-Forwarded-For counts")
-	complete(c, "chain", "paired", "fused")
 	return c
+}
+
+// chain is a flag's value.
+type chain struct{ to *sallyport.Chain }
+
+func (c chain) Type() string { return "chain" }
+
+func (c chain) String() string {
+	if c.to == nil { // cobra makes a zero value to compare with
+		return ""
+	}
+	return c.to.String()
+}
+
+func (c chain) Set(s string) error {
+	parsed, ok := sallyport.ParseChain(s)
+	if !ok {
+		return errors.New("allowed are paired and fused")
+	}
+	*c.to = parsed
+	return nil
+}
+
+// chainFlag adds the flag that says which chain.
+func chainFlag(c *cobra.Command, to *sallyport.Chain, hint string) {
+	c.Flags().Var(chain{to}, "chain", hint+": paired (two) or fused (one)")
+	complete(c, "chain", "paired", "fused")
 }
 
 // complete offers values for a flag.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -21,9 +22,12 @@ func newKey(s streams, getenv func(string) string) *cobra.Command {
 
 func (r *remote) keyCreate() *cobra.Command {
 	var in admin.NewKey
+	var quiet bool
 	c := &cobra.Command{
 		Use:   "create --api NAME --tenant ID",
 		Short: "Make a key and show its secret, this once",
+		Long: "Make a key and show its secret, this once: the server keeps only a hash of it.\n\n" +
+			"  KEY=$(sallyport key create -q --api orders --tenant acme --scopes orders:read)",
 		Args:  cobra.NoArgs,
 		RunE: runs(func(ctx context.Context, _ []string) error {
 			client, err := r.client()
@@ -32,6 +36,10 @@ func (r *remote) keyCreate() *cobra.Command {
 			}
 			k, err := client.CreateKey(ctx, in)
 			if err != nil {
+				return err
+			}
+			if quiet {
+				_, err := fmt.Fprintln(r.s.out, k.Secret.Reveal())
 				return err
 			}
 			return r.print(k, func(w io.Writer) {
@@ -49,8 +57,10 @@ func (r *remote) keyCreate() *cobra.Command {
 	f.StringArrayVar(&in.AllowedIPs, "ip", nil, "a CIDR or address that it is good from; more than one may be given")
 	f.StringVar(&in.Prefix, "prefix", "", "one of the API's prefixes; default the first")
 	f.StringVar(&in.Environment, "environment", "", "another way to choose the prefix")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print the secret and nothing else")
 	required(c, "api", "tenant")
 	r.flags(c)
+	c.MarkFlagsMutuallyExclusive("quiet", "json")
 	return c
 }
 

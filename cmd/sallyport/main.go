@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -67,6 +68,10 @@ func run(ctx context.Context, args []string, s streams, getenv func(string) stri
 	case errors.Is(err, admin.ErrUnreachable):
 		fmt.Fprintln(s.err, "Is the server running? SALLYPORT_URL says where, default "+defaultURL+".")
 		return exitUnreachable
+	}
+	var refused *admin.Refused
+	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+		fmt.Fprintln(s.err, "SALLYPORT_TOKEN is not an admin token of this server.")
 	}
 	return exitRefused
 }

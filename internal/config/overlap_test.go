@@ -13,7 +13,7 @@ import (
 // TestCrossingsMissNothing compares with the naive loop over all pairs.
 func TestCrossingsMissNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 100 {
 		var texts []string
 		var known crossings
 		for id := range 30 {

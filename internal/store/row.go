@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -91,6 +92,9 @@ func decodeLimits(text string) (map[string][]sallyport.Window, error) {
 	for name, list := range kept {
 		var windows []sallyport.Window
 		for _, w := range list {
+			if w.Seconds < 0 || w.Seconds > int64(math.MaxInt64/time.Second) {
+				return nil, fmt.Errorf("limit %q has a window of %d seconds", name, w.Seconds)
+			}
 			windows = append(windows, sallyport.Window{Max: w.Max, Length: time.Duration(w.Seconds) * time.Second, Burst: w.Burst})
 		}
 		limits[name] = windows

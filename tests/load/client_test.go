@@ -61,7 +61,7 @@ func drive(t *testing.T, address string, whole bool, calls int64) (answers uint6
 	for range 2 {
 		var budget atomic.Int64
 		budget.Store(calls)
-		if err := c.run(&budget, time.Now().Add(30*time.Second)); err != nil {
+		if err := c.run(&budget, time.Now().Add(2*time.Minute)); err != nil {
 			return c.answers, err
 		}
 	}
@@ -69,7 +69,7 @@ func drive(t *testing.T, address string, whole bool, calls int64) (answers uint6
 }
 
 func TestEveryCallIsMadeAndCounted(t *testing.T) {
-	for _, calls := range []int64{0, 1, 7, 16, 5000} {
+	for _, calls := range []int64{0, 1, 7, 16, 1000} {
 		address, server := serve(t, allow)
 		answers, err := drive(t, address, false, calls)
 		if err != nil {
