@@ -22,6 +22,7 @@ const (
 	headerSID         = "x-sallyport-sid"
 
 	headerDecision = "x-sallyport-decision"
+	headerRequest  = "x-request-id"
 )
 
 // answer fills c.reply with what c.Decision means to Envoy.
@@ -29,6 +30,11 @@ func (r *rules) answer(c *call) {
 	d := &c.Decision
 	if d.RequestID == "" {
 		c.newRequestID(d)
+		// What came was no sane id. The new one takes its place everywhere,
+		// also in the carrier of the rate limit request, whose text must be
+		// UTF-8.
+		c.reply.Set = append(c.reply.Set, sallyport.Header{Name: headerRequest, Value: d.RequestID})
+		c.reply.Response = append(c.reply.Response, sallyport.Header{Name: headerRequest, Value: d.RequestID})
 	}
 	switch d.Reason {
 	case sallyport.Allowed:

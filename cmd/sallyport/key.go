@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (r *remote) keyCreate() *cobra.Command {
 		Short: "Make a key and show its secret, this once",
 		Long: "Make a key and show its secret, this once: the server keeps only a hash of it.\n\n" +
 			"  KEY=$(sallyport key create -q --api orders --tenant acme --scopes orders:read)",
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: runs(func(ctx context.Context, _ []string) error {
 			client, err := r.client()
 			if err != nil {
@@ -158,7 +159,7 @@ func (r *remote) keyUpdate() *cobra.Command {
 			in.ExpiresAt = admin.Some(expiry)
 		}
 		if c.Flags().Changed("ip") {
-			in.AllowedIPs = admin.Some(ips)
+			in.AllowedIPs = admin.Some(slices.DeleteFunc(ips, func(ip string) bool { return ip == "" }))
 		}
 		return client.ChangeKey(ctx, id, in)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -199,8 +201,8 @@ func showTenant(w io.Writer, t admin.Tenant) {
 	row(w, "name", t.Name)
 	row(w, "plan", t.Plan)
 	row(w, "state", t.State)
-	for name, windows := range t.Limits {
-		row(w, "limit "+name, strings.Join(windows, ","))
+	for _, name := range slices.Sorted(maps.Keys(t.Limits)) {
+		row(w, "limit "+name, strings.Join(t.Limits[name], ","))
 	}
 	row(w, "created", stamp(&t.CreatedAt))
 }

@@ -16,7 +16,7 @@
 // good now: state, expiry and scopes belong to the credential that is found.
 // It reads no files and keeps no state.
 //
-// Costs: Parse is one binary search and one pass over the key (about 60 ns),
-// Digest five SHA-256 blocks (about 0.3 µs with the CPU's SHA instructions);
-// neither allocates.
+// Costs: Parse is one binary search and one pass over the key, Digest three
+// SHA-256 blocks: 0.3 µs and 1.5 µs on a core shared with much else. Neither
+// allocates.
 package apikey

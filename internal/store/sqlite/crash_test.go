@@ -64,9 +64,9 @@ func writeForEver(path string) error {
 }
 
 func TestAcknowledgedWritesSurviveKill(t *testing.T) {
-	for round := range 3 {
+	for round := range 2 {
 		path := filepath.Join(t.TempDir(), "s.db")
-		acknowledged := killAfter(t, path, 60+37*round)
+		acknowledged := killAfter(t, path, 40+53*round)
 		s := openTest(t, path)
 		for _, line := range acknowledged {
 			what, id, _ := strings.Cut(line, " ")
