@@ -50,10 +50,12 @@ type Options struct {
 	Render func(api *sallyport.API, k sallyport.Kind) string
 }
 
-// Timeouts are Envoy's limits on waiting.
+// Timeouts are Envoy's limits on waiting. Those on our own services are what a
+// dead gate costs a client; a living one answers in well under a millisecond,
+// but a machine that is busy for a moment must not turn its callers away.
 type Timeouts struct {
-	Check     time.Duration // one ext_authz call with its retries; default 500ms
-	RateLimit time.Duration // one ratelimit call with its retries; default 250ms
+	Check     time.Duration // one ext_authz call with its retries; default 1s
+	RateLimit time.Duration // one ratelimit call with its retries; default 1s
 	Connect   time.Duration // to any cluster; default 2s
 	Upstream  time.Duration // an upstream's whole answer; default 60s
 	Idle      time.Duration // a stream without any traffic; default 5m
@@ -87,8 +89,8 @@ func (t Timeouts) withDefaults() Timeouts {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&t.Check, 500 * time.Millisecond},
-		{&t.RateLimit, 250 * time.Millisecond},
+		{&t.Check, time.Second},
+		{&t.RateLimit, time.Second},
 		{&t.Connect, 2 * time.Second},
 		{&t.Upstream, time.Minute},
 		{&t.Idle, 5 * time.Minute},

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"encoding/binary"
 	"math"
 	"net/http"
 	"unicode/utf8"
@@ -194,7 +195,7 @@ func (l *rateOverride) size() int {
 // append adds the fields of a Struct.
 func (l *rateOverride) append(dst []byte) []byte {
 	dst = appendEntry(dst, "requests_per_unit", sizeDouble)
-	dst = protowire.AppendTag(dst, fieldNumber, protowire.Fixed64Type)
+	dst = append(dst, tag(fieldNumber, protowire.Fixed64Type))
 	dst = protowire.AppendFixed64(dst, math.Float64bits(float64(l.Requests)))
 	return appendString(dst, "unit", l.Unit)
 }
@@ -273,9 +274,12 @@ func sizeOptional(n int) int {
 	return sizeBytes(n)
 }
 
+// tag is what a field begins with.
+func tag(num protowire.Number, typ protowire.Type) byte { return byte(num)<<3 | byte(typ) }
+
 // appendHead adds what stands before a field's n bytes.
 func appendHead(dst []byte, num protowire.Number, n int) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(n))
+	return protowire.AppendVarint(append(dst, tag(num, protowire.BytesType)), uint64(n))
 }
 
 // sizeNumber is the size of a numeric field, which is left out where it is 0.
@@ -290,7 +294,7 @@ func appendNumber(dst []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return dst
 	}
-	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.VarintType), v)
+	return protowire.AppendVarint(append(dst, tag(num, protowire.VarintType)), v)
 }
 
 // appendText adds s, cleaned; cleaning does not change its length.
@@ -302,8 +306,32 @@ func appendText(dst []byte, num protowire.Number, s string) []byte {
 	return dst
 }
 
+// printable reports whether all of b is printable ASCII, looking at eight bytes
+// at a time: nearly all that is written is, and it is all looked at.
+func printable(b []byte) bool {
+	const each = 0x0101010101010101 // times a byte: that byte, eight times
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		control := (x - each*' ') &^ x                         // the high bit of bytes below a space
+		deleted := ((x ^ each*0x7f) - each) &^ (x ^ each*0x7f) // and of those that are DEL
+		if (x|control|deleted)&(each*0x80) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c < ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // cleanText puts '?' in the place of each byte that may not stand in a header.
 func cleanText(b []byte) {
+	if printable(b) {
+		return
+	}
 	for i := 0; i < len(b); {
 		c := b[i]
 		if c >= utf8.RuneSelf {

@@ -231,6 +231,19 @@ func TestReplyNeverSplitsTheResponse(t *testing.T) {
 	}
 }
 
+func TestEachByteThatMayNotStandInAHeaderIsReplaced(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			b := []byte("0123456789 ~abcdefgh")
+			b[at] = byte(c)
+			want := naiveText(string(b))
+			if cleanText(b); string(b) != want {
+				t.Errorf("byte %#x at %d: got %q, want %q", c, at, b, want)
+			}
+		}
+	}
+}
+
 func TestResetReplyKeepsNoText(t *testing.T) {
 	r := passed()
 	r.reset()

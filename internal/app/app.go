@@ -93,7 +93,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.newHTTP(ctx, o, hasher, registry); err != nil {
 		return nil, err
 	}
-	return a, a.listen(o.Config.Listen)
+	if err := a.listen(o.Config.Listen); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // newFinder makes the credential cache over the store, with complete knowledge
@@ -166,6 +169,9 @@ func (a *App) stop() {
 // close releases what New opened. Listeners that were served are closed
 // already, which is no error.
 func (a *App) close() {
+	if a.grpc != nil {
+		a.grpc.Stop() // its workers run from its making on
+	}
 	for _, l := range append(a.listeners, a.httpListen) {
 		if l != nil {
 			l.Close()

@@ -41,7 +41,7 @@ apis:
 func configured(t testing.TB) *config.Config {
 	t.Helper()
 	folder := t.TempDir()
-	pepper := base64.StdEncoding.EncodeToString(make([]byte, 32)) // a test's
+	pepper := base64.StdEncoding.EncodeToString([]byte("only good for the tests, 32 bytes"))
 	if err := os.WriteFile(filepath.Join(folder, "pepper"), []byte(pepper), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,12 @@ func TestTakenPortIsToldAndNothingStaysOpen(t *testing.T) {
 			free := freePort(t)
 			c.Listen.GRPC = config.List{free}
 			change(&c.Listen)
-			before := descriptors(t)
+			open := openNow(t)
 			a, err := New(t.Context(), Options{Config: c})
 			if a != nil || err == nil || err.Error() != "listen on "+at+": the port is taken; stop what uses it or choose another" {
 				t.Errorf("got %v, %v", a, err)
 			}
-			if after := descriptors(t); after > before {
-				t.Errorf("%d files are open, %d were before", after, before)
-			}
+			open.check(t)
 			l, err := net.Listen("tcp", free)
 			if err != nil {
 				t.Fatalf("a listener of the failed start is left: %v", err)
@@ -128,18 +126,36 @@ func freePort(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// descriptors counts the files that this process has open, 0 where the system
-// does not tell.
-func descriptors(t testing.TB) int {
+// open is what a process holds that a failed start must give back.
+type open struct{ files, goroutines int }
+
+func openNow(t testing.TB) (o open) {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		return 0
+	o.goroutines = runtime.NumGoroutine()
+	if runtime.GOOS == "linux" { // others do not tell
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.files = len(files)
 	}
-	open, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
+	return o
+}
+
+// check fails t where more is held than before. Goroutines that were told to
+// end may take a moment, of which nobody hears.
+func (o open) check(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	now := openNow(t)
+	for now.goroutines > o.goroutines && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+		now = openNow(t)
 	}
-	return len(open)
+	if now.goroutines > o.goroutines || now.files > o.files {
+		stacks := make([]byte, 64<<10)
+		t.Errorf("before: %+v, now: %+v\n%s", o, now, stacks[:runtime.Stack(stacks, true)])
+	}
 }
 
 func TestFailedStartLeavesNothingOpen(t *testing.T) {
@@ -158,14 +174,12 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			one := configured(t)
 			c.spoil(one)
-			before := descriptors(t)
+			open := openNow(t)
 			a, err := New(t.Context(), Options{Config: one})
 			if a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, %v, want %q", a, err, c.want)
 			}
-			if after := descriptors(t); after > before {
-				t.Errorf("%d files are open, %d were before", after, before)
-			}
+			open.check(t)
 		})
 	}
 }

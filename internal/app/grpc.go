@@ -27,8 +27,10 @@ func (a *App) newGRPC(checks *extauthz.Server, limits *ratelimit.Server) {
 		// estimator and its pings off.
 		grpc.InitialWindowSize(1<<20),
 		grpc.InitialConnWindowSize(1<<20),
-		// Workers keep their stacks grown from one call to the next.
-		grpc.NumStreamWorkers(uint32(4*runtime.GOMAXPROCS(0))),
+		// A worker keeps its stack grown from one call to the next. It takes a
+		// stream only while it is idle, so there are as many as streams in
+		// flight at once in ordinary load; further ones get goroutines.
+		grpc.NumStreamWorkers(uint32(32*runtime.GOMAXPROCS(0))),
 		grpc.SharedWriteBuffer(true),
 	)
 	checks.Register(a.grpc)

@@ -88,11 +88,13 @@ func TestTheDemoLeavesNothing(t *testing.T) {
 				t.Errorf("left behind: %v", left)
 			}
 			for _, address := range []string{strings.TrimPrefix(d.Gateway, "http://"), d.GRPC, strings.TrimPrefix(d.Admin.URL, "http://")} {
-				if l, err := net.Listen("tcp", address); err != nil {
-					t.Errorf("%s is still taken: %v", address, err)
-				} else {
-					l.Close()
-				}
+				eventually(t, address+" is free", func() bool {
+					l, err := net.Listen("tcp", address)
+					if err == nil {
+						l.Close()
+					}
+					return err == nil
+				})
 			}
 		})
 	}
@@ -117,13 +119,16 @@ func childrenOf(t *testing.T, pid int) (children []int) {
 
 // alive reports whether pid runs; a process that only waits to be reaped does
 // not.
-func alive(pid int) bool {
+func alive(pid int) bool { return state(pid) != "" && state(pid) != "Z" }
+
+// state is the letter of pid's state in /proc, "" where there is no process.
+func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
-	return !strings.HasPrefix(rest, "Z")
+	return rest[:1]
 }
 
 // A taken port is a clear error, whichever it is, and nothing stays behind.

@@ -169,6 +169,7 @@ func TestTheServerGoneIs503(t *testing.T) {
 				}
 			}
 			s.process.Process.Signal(syscall.SIGSTOP)
+			eventually(t, "the server has stopped", func() bool { return state(s.process.Process.Pid) == "T" })
 			unavailable("stopped")
 			s.process.Process.Signal(syscall.SIGCONT)
 			eventually(t, "200 after SIGCONT", func() bool { return get().status == 200 })
