@@ -30,6 +30,7 @@ const (
 	AccessReadOnly
 	CategoryOff
 	PathMalformed
+	RequestMalformed
 	MediaUnacceptable
 	MediaUnsupported
 	QuotaExhausted
@@ -43,7 +44,6 @@ const (
 	StoreTimeout
 	StoreFailed
 	CountersFailed
-	RequestMalformed
 	Panicked
 
 	reasonCount
@@ -101,6 +101,7 @@ var reasons = [reasonCount]struct {
 	AccessReadOnly:        {"caller.access.readonly", KindInsufficientScope},
 	CategoryOff:           {"caller.category.off", KindForbidden},
 	PathMalformed:         {"caller.path.malformed", KindNotFound},
+	RequestMalformed:      {"caller.request.malformed", KindBadRequest},
 	MediaUnacceptable:     {"caller.media.unacceptable", KindNotAcceptable},
 	MediaUnsupported:      {"caller.media.unsupported", KindUnsupportedMedia},
 	QuotaExhausted:        {"caller.quota.requests", KindRateLimited},
@@ -111,11 +112,10 @@ var reasons = [reasonCount]struct {
 	SandboxUnlisted:   {"config.sandbox.unlisted", KindNotFound},
 	FeatureAbsent:     {"config.feature.absent", KindUnavailable},
 
-	StoreTimeout:     {"gate.store.timeout", KindUnavailable},
-	StoreFailed:      {"gate.store.failed", KindUnavailable},
-	CountersFailed:   {"gate.counters.failed", KindUnavailable},
-	RequestMalformed: {"gate.request.malformed", KindUnavailable},
-	Panicked:         {"gate.panic", KindUnavailable},
+	StoreTimeout:   {"gate.store.timeout", KindUnavailable},
+	StoreFailed:    {"gate.store.failed", KindUnavailable},
+	CountersFailed: {"gate.counters.failed", KindUnavailable},
+	Panicked:       {"gate.panic", KindUnavailable},
 }
 
 // String returns the dotted name, for logs, metrics and metadata.

@@ -159,9 +159,12 @@ func (f *Finder) load(ctx context.Context, digest sallyport.Digest) (*entry, err
 func (f *Finder) loadOnce(digest sallyport.Digest) (*entry, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
+	key := binary.LittleEndian.Uint64(digest[:])
+	if e, ok := f.cache.Get(key); ok && f.good(e, &digest) {
+		return e, nil // who asked looked before the last load ended, and begins this one after it
+	}
 	e := &entry{digest: digest, stamp: f.changes.latest()} // before the read
 	c, err := f.loader.ByDigest(ctx, digest)
-	key := binary.LittleEndian.Uint64(digest[:])
 	switch {
 	case err == nil:
 		e.credential = c

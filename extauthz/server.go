@@ -70,12 +70,15 @@ func (s *Server) check(ctx context.Context, c *call) {
 	}
 }
 
-// fail makes c's answer a refusal for reason, whatever was decided before.
+// fail makes c's answer a refusal for reason, whatever was decided before, in
+// the shape of the API where that much of the request can be read.
 func (s *Server) fail(rules *rules, c *call, reason sallyport.Reason) {
-	api := c.Decision.API
 	c.Decision.Reset()
 	c.reply.reset()
-	c.Decision.Reason, c.Decision.API, c.Decision.At = reason, api, s.authorizer.now()
+	c.Decision.Reason, c.Decision.At = reason, s.authorizer.now()
+	if api := rules.find(&c.Request); api != nil {
+		c.Decision.API = api.API
+	}
 	rules.answer(c)
 	if s.recorder != nil {
 		s.recorder.Record(&c.Decision, 0)

@@ -1,7 +1,7 @@
 // Package tests holds the house to its rules: which room may import which,
 // where heavy dependencies live, how long a function may be, that what is
-// promised is proved. It reads source text only, runs nothing, and takes a
-// second or two.
+// promised is proved, that bundled configurations are what is generated. It
+// starts nothing and takes a second or two.
 //
 // Beside it stand the black-box suites: script (the command line, run from
 // cmd/sallyport), e2e (the built binary behind a real Envoy) and load (CPU

@@ -1,0 +1,34 @@
+# What there is to do here. Plain Go does the work: nothing below is needed to
+# build, test or use Sallyport, it is shorter to type.
+
+# One flag for all, so that what was compiled once is not compiled again.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
+FUZZTIME ?= 1m
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench fuzz golden clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/sallyport
+	go build -o bin/sallyport ./cmd/sallyport
+
+demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="--chain fused"
+	@envoy=$$(scripts/envoy.sh) && ENVOY=$$envoy exec bin/sallyport demo vaultwares $(ARGS)
+
+test: ## everything that must hold, and a count of it
+	@go run ./internal/tools/check
+
+bench: build ## CPU of a Check against an empty one; QUICK=1 for a first look
+	cd tests/load && go run . -sallyport ../../bin/sallyport $(if $(QUICK),-quick) $(ARGS)
+
+fuzz: ## each fuzz target for FUZZTIME (1m)
+	@go run ./internal/tools/check -fuzztime $(FUZZTIME) fuzz
+
+golden: ## write the golden files anew; the review shows what changed
+	go test ./envoy ./internal/config ./tests -update
+
+clean: ## remove what was built and fetched into this folder
+	rm -rf bin .tools

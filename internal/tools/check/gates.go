@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The versions of what is not part of the module, so that a run means the same
+// tomorrow.
+const (
+	staticcheck = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
+	govulncheck = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
+)
+
+// vulnerabilities is the database that govulncheck asks.
+const vulnerabilities = "https://vuln.go.dev"
+
+// load is the module of the benchmarks, which has dependencies of its own.
+const load = "tests/load"
+
+// project is what the gates look at.
+type project struct {
+	root     string
+	out      io.Writer
+	fuzzTime time.Duration
+	env      []string // added to the commands' environment
+}
+
+// gates are all of them, in order: what is cheap to fail comes first.
+func (p *project) gates() []gate {
+	return []gate{
+		{"gofmt", p.gofmt},
+		{"vet", p.inModules("go", "vet", "./...")},
+		{"tidy", p.inModules("go", "mod", "tidy", "-diff")},
+		{"staticcheck", p.inModules("go", "run", staticcheck, "./...")},
+		{"envoy", p.envoy},
+		{"test", p.test},
+		{"fuzz", p.fuzz},
+		{"govulncheck", p.govulncheck},
+		{"e2e", p.e2e},
+	}
+}
+
+// findRoot returns the project's folder: the nearest with a go.mod that is
+// called sallyport.
+func findRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(text, []byte("module github.com/sallyport/sallyport\n")) {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run it in the project's folder")
+		}
+	}
+}
+
+// command makes a command that is asked to end with ctx, and has some time for
+// it: tests clean up after themselves.
+func (p *project) command(ctx context.Context, folder string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Dir = filepath.Join(p.root, folder)
+	c.Env = append(os.Environ(), p.env...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 20 * time.Second
+	return c
+}
+
+// show runs a command whose output is for the reader.
+func (p *project) show(ctx context.Context, folder string, args ...string) error {
+	fmt.Fprintf(p.out, "%s$ %s\n", folder, strings.Join(args, " "))
+	c := p.command(ctx, folder, args...)
+	c.Stdout, c.Stderr = p.out, p.out
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+// inModules runs a command in the module and in that of the benchmarks.
+func (p *project) inModules(args ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return errors.Join(p.show(ctx, "", args...), p.show(ctx, load, args...))
+	}
+}
+
+func (p *project) gofmt(ctx context.Context) error {
+	root, err := p.command(ctx, "", "go", "env", "GOROOT").Output()
+	if err != nil {
+		return err
+	}
+	// The one that belongs to this Go: another may have another taste.
+	gofmt := filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt")
+	if _, err := os.Stat(gofmt); err != nil {
+		gofmt = "gofmt"
+	}
+	unformatted, err := p.command(ctx, "", gofmt, "-l", ".").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, unformatted)
+	}
+	if len(unformatted) > 0 {
+		return fmt.Errorf("not formatted, see gofmt -d:\n%s", bytes.TrimSpace(unformatted))
+	}
+	return nil
+}
+
+// envoy sees to it that there is one. The tests that follow require it.
+func (p *project) envoy(ctx context.Context) error {
+	c := p.command(ctx, "", "scripts/envoy.sh")
+	c.Stderr = p.out
+	path, err := c.Output()
+	if err != nil {
+		return fmt.Errorf("scripts/envoy.sh: %w", err)
+	}
+	p.env = append(p.env, "ENVOY="+strings.TrimSpace(string(path)))
+	return p.show(ctx, "", strings.TrimSpace(string(path)), "--version")
+}
+
+// test runs all tests but those of e2e, which are a gate of their own.
+func (p *project) test(ctx context.Context) error {
+	if err := p.haveCompiler(ctx); err != nil {
+		return err
+	}
+	packages, err := p.packages(ctx)
+	if err != nil {
+		return err
+	}
+	args := []string{"go", "test", "-race"}
+	for _, one := range packages {
+		if !strings.HasSuffix(one.ImportPath, "/tests/e2e") {
+			args = append(args, "./"+one.folder(p.root))
+		}
+	}
+	p.requireAll()
+	return errors.Join(p.show(ctx, "", args...), p.show(ctx, load, "go", "test", "-race", "./..."))
+}
+
+func (p *project) e2e(ctx context.Context) error {
+	p.requireAll()
+	return p.show(ctx, "", "go", "test", "-race", "-count=1", "./tests/e2e")
+}
+
+// requireAll makes failures of the tests that would be skipped for want of
+// something.
+func (p *project) requireAll() { p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy") }
+
+// haveCompiler says what is missing where go would say it less clearly.
+func (p *project) haveCompiler(ctx context.Context) error {
+	cc, err := p.command(ctx, "", "go", "env", "CC").Output()
+	if err != nil {
+		return err
+	}
+	name, _, _ := strings.Cut(strings.TrimSpace(string(cc)), " ")
+	if _, err := exec.LookPath(name); err != nil {
+		return fmt.Errorf("the race detector needs a C compiler, and %s is not on PATH (such as: apt-get install gcc libc6-dev)", name)
+	}
+	return nil
+}
+
+// govulncheck is skipped where the database cannot be reached: that says
+// nothing about the code.
+func (p *project) govulncheck(ctx context.Context) error {
+	quick, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(quick, http.MethodHead, vulnerabilities+"/index/db.json", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return skipped(vulnerabilities + " cannot be reached")
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return skipped(vulnerabilities + " answers " + resp.Status)
+	}
+	return p.inModules("go", "run", govulncheck, "./...")(ctx)
+}
