@@ -152,10 +152,10 @@ type decoder struct {
 	req   *sallyport.Request
 	got   [kindRawValue + 1]string // by kind
 	size  int64
-	lines int                   // met so far, repeated ones included
-	raw   bool                  // a line of the header_map was met
-	seen  [seenBits / 64]uint64 // names in the map so far, as a Bloom filter
-	fault error                 // the text that was not UTF-8
+	lines int                    // met so far, repeated ones included
+	raw   bool                   // a line of the header_map was met
+	seen  *[seenBits / 64]uint64 // names in the map so far, as a Bloom filter; nil while they are few
+	fault error                  // the text that was not UTF-8
 }
 
 // walk reads the message of kind of that lies in d.msg[at:end]. Whatever has
@@ -214,6 +214,9 @@ func (d *decoder) take(from, to int, as kind, depth int) error {
 		}
 		return nil
 	}
+	if as == kindHeaderValue && d.usualLine(from, to) {
+		return d.line(as)
+	}
 	d.open(as)
 	if err := d.walk(from, to, as, depth-1); err != nil {
 		return err
@@ -265,17 +268,66 @@ func (d *decoder) line(as kind) error {
 	return nil
 }
 
-const seenBits = 8192
+// usualLine reads the HeaderValue in d.msg[from:to] if it has the form that
+// Envoy sends: fields of one tag byte and at most two bytes of length. Headers
+// are most of a message, and this is most of the speed; whatever is unusual is
+// left to walk, which is always right.
+func (d *decoder) usualLine(from, to int) bool {
+	var name, value, raw string
+	for at := from; at < to; {
+		if to-at < 3 {
+			return false
+		}
+		tag, length := d.msg[at], int(d.msg[at+1])
+		at += 2
+		if length >= 0x80 {
+			length = length&0x7f | int(d.msg[at])<<7
+			if d.msg[at] >= 0x80 {
+				return false
+			}
+			at++
+		}
+		if length > to-at {
+			return false
+		}
+		text := d.text[at : at+length]
+		at += length
+		switch tag {
+		case 1<<3 | byte(protowire.BytesType):
+			name = text
+		case 2<<3 | byte(protowire.BytesType):
+			value = text
+		case 3<<3 | byte(protowire.BytesType):
+			raw = text
+		default:
+			return false
+		}
+	}
+	if !utf8.ValidString(name) || !utf8.ValidString(value) {
+		return false
+	}
+	d.got[kindName], d.got[kindValue], d.got[kindRawValue] = name, value, raw
+	return true
+}
+
+const (
+	seenBits = 8192
+	fewLines = 32
+)
 
 var seenSeed = maphash.MakeSeed()
 
 // replace puts h in the place of the map's entry of the same name, and reports
-// whether there is one. The filter spares all but a few names the search.
+// whether there is one. Beyond a few lines a filter spares most names the
+// search.
 func (d *decoder) replace(h sallyport.Header) bool {
-	bit := maphash.String(seenSeed, h.Name) % seenBits
-	word, mask := &d.seen[bit/64], uint64(1)<<(bit%64)
-	if *word&mask == 0 {
-		*word |= mask
+	if d.seen == nil && len(d.req.Headers) > fewLines {
+		d.seen = new([seenBits / 64]uint64)
+		for i := range d.req.Headers {
+			d.note(d.req.Headers[i].Name)
+		}
+	}
+	if d.seen != nil && !d.note(h.Name) {
 		return false
 	}
 	for i := range d.req.Headers {
@@ -285,6 +337,15 @@ func (d *decoder) replace(h sallyport.Header) bool {
 		}
 	}
 	return false
+}
+
+// note puts name into the filter, and reports whether it may have been there.
+func (d *decoder) note(name string) bool {
+	bit := maphash.String(seenSeed, name) % seenBits
+	word, mask := &d.seen[bit/64], uint64(1)<<(bit%64)
+	met := *word&mask != 0
+	*word |= mask
+	return met
 }
 
 // extend reads the context extension that was just met: what the route says.

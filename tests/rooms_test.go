@@ -196,22 +196,23 @@ func startsRight(s *source) bool {
 	return !s.isTest() && s.file.Doc != nil && strings.HasPrefix(s.file.Doc.Text(), want)
 }
 
+var apiNames = []string{"vaultwares", "aivric", "aiia", "cybervault", "cyberhaven"}
+
 // examplesAreData: no code knows the APIs that prove the gate general.
 func examplesAreData(h house) (faults []string) {
 	for _, s := range h.goFiles(true) {
 		if s.under("examples", "tests") {
 			continue
 		}
-		for i, line := range strings.Split(s.text, "\n") {
-			if name := apiName.FindString(line); name != "" {
-				faults = append(faults, fmt.Sprintf("%s:%d: code names the example %s", s.name, i+1, name))
+		text := strings.ToLower(s.text)
+		for _, name := range apiNames {
+			if before, _, found := strings.Cut(text, name); found {
+				faults = append(faults, fmt.Sprintf("%s:%d: code names the example %s", s.name, 1+strings.Count(before, "\n"), name))
 			}
 		}
 	}
 	return faults
 }
-
-var apiName = regexp.MustCompile(`(?i)vaultwares|aivric|aiia|cybervault|cyberhaven`)
 
 // The longest that a function and a file may be, tests excepted.
 const (

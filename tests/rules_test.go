@@ -53,7 +53,7 @@ var broken = map[string][]struct {
 		{"cmd/sallyport/a.go", "// Command sallyport is the gate.\npackage main\n", ""},
 	},
 	"examples are data": {
-		{"extauthz/a.go", "package extauthz\n\nvar s = \"api.VaultWares.com\"\n", "extauthz/a.go:3: code names the example VaultWares"},
+		{"extauthz/a.go", "package extauthz\n\nvar s = \"api.VaultWares.com\"\n", "extauthz/a.go:3: code names the example vaultwares"},
 		{"extauthz/a_test.go", "package extauthz\n\nvar s = \"aiia_key\"\n", "extauthz/a_test.go:3: code names the example aiia"},
 		{"tests/e2e/a_test.go", "package e2e\n\nvar s = \"vaultwares\"\n", ""},
 	},

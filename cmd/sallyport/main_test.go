@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 //	serve FILE           starts the server, waits until it is ready, and sets
 //	                     SALLYPORT_URL and, where the token is shown, SALLYPORT_TOKEN;
 //	                     its output is in serve.out and serve.log
-//	stop                 ends it as Ctrl-C does
+//	end                  ends it as Ctrl-C does
 //	occupy VAR           listens on a port and keeps its address
 //
 // and $WORK is replaced in the YAML files.
@@ -41,15 +41,20 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "capture": capture, "serve": serveCommand, "stop": stopCommand, "occupy": occupy,
+			"exits": exits, "capture": capture, "serve": serveCommand, "end": endCommand, "occupy": occupy,
 		},
 	})
 }
 
 type serverKey struct{}
 
+// raceExit keeps a command that is built with the race detector from waiting a
+// second at its end.
+const raceExit = "atexit_sleep_ms=10"
+
 func setup(env *testscript.Env) error {
 	env.Values[serverKey{}] = new(server)
+	env.Setenv("GORACE", raceExit)
 	files, err := filepath.Glob(filepath.Join(env.WorkDir, "*.yaml"))
 	if err != nil {
 		return err
@@ -117,7 +122,7 @@ var ready = regexp.MustCompile(`msg=ready .*http=(\S+)`)
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(serverKey{}).(*server)
 	if neg || len(args) != 1 || s.process != nil {
-		ts.Fatalf("usage: serve FILE, once until stop")
+		ts.Fatalf("usage: serve FILE, once until end")
 	}
 	stdout, err := os.Create(ts.MkAbs("serve.out"))
 	ts.Check(err)
@@ -125,6 +130,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(ts.MkAbs("serve.log"))
 	ts.Check(err)
 	c := exec.Command("sallyport", "serve", "-c", ts.MkAbs(args[0]))
+	c.Env = append(os.Environ(), "GORACE="+raceExit)
 	c.Stdout = stdout
 	stderr, err := c.StderrPipe()
 	ts.Check(err)
@@ -160,10 +166,10 @@ func (s *server) follow(from io.Reader, to io.WriteCloser) string {
 	return <-address
 }
 
-func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
+func endCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(serverKey{}).(*server)
 	if neg || len(args) != 0 || s.process == nil {
-		ts.Fatalf("usage: stop, after serve")
+		ts.Fatalf("usage: end, after serve")
 	}
 	ts.Check(s.stop(syscall.SIGTERM))
 }

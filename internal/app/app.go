@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -89,7 +90,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.newGRPC(extauthz.NewServer(authorizer, checks), limits)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(checks, prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	registry.MustRegister(checks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, hasher, registry); err != nil {
 		return nil, err
 	}

@@ -31,7 +31,6 @@ func (a *App) newGRPC(checks *extauthz.Server, limits *ratelimit.Server) {
 		// stream only while it is idle, so there are as many as streams in
 		// flight at once in ordinary load; further ones get goroutines.
 		grpc.NumStreamWorkers(uint32(32*runtime.GOMAXPROCS(0))),
-		grpc.SharedWriteBuffer(true),
 	)
 	checks.Register(a.grpc)
 	rlsv3.RegisterRateLimitServiceServer(a.grpc, limits)

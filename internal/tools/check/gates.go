@@ -154,8 +154,11 @@ func (p *project) e2e(ctx context.Context) error {
 }
 
 // requireAll makes failures of the tests that would be skipped for want of
-// something.
-func (p *project) requireAll() { p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy") }
+// something, and saves the second that the race detector waits at the end of
+// every process.
+func (p *project) requireAll() {
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy", "GORACE=atexit_sleep_ms=10")
+}
 
 // haveCompiler says what is missing where go would say it less clearly.
 func (p *project) haveCompiler(ctx context.Context) error {

@@ -27,14 +27,14 @@ import (
 // knobs are what can be turned. Their zero values leave grpc-go's and Go's
 // defaults alone.
 type knobs struct {
-	scan, whole           bool
-	workers, streams      uint
-	readBuffer            int
-	writeBuffer           int
-	window                int
-	static, shared, drain bool
-	gc                    int
-	memory                int64
+	scan, whole      bool
+	workers, streams uint
+	readBuffer       int
+	writeBuffer      int
+	window           int
+	static, drain    bool
+	gc               int
+	memory           int64
 }
 
 func main() {
@@ -47,7 +47,6 @@ func main() {
 	flag.IntVar(&k.writeBuffer, "write-buffer", 0, "WriteBufferSize in bytes")
 	flag.IntVar(&k.window, "window", 0, "InitialWindowSize and InitialConnWindowSize in bytes; 65536 and more turn the estimator off")
 	flag.BoolVar(&k.static, "static", false, "with -window: StaticStreamWindowSize and StaticConnWindowSize")
-	flag.BoolVar(&k.shared, "shared", false, "SharedWriteBuffer")
 	flag.BoolVar(&k.drain, "drain", false, "WaitForHandlers")
 	flag.IntVar(&k.gc, "gc", 0, "GC percent; -1: off")
 	flag.Int64Var(&k.memory, "memory", 0, "soft memory limit in bytes")
@@ -90,7 +89,6 @@ func (k knobs) options() (all []grpc.ServerOption) {
 	add(k.writeBuffer > 0, grpc.WriteBufferSize(k.writeBuffer))
 	add(k.window > 0 && !k.static, grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window))
 	add(k.window > 0 && k.static, grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))
-	add(k.shared, grpc.SharedWriteBuffer(true))
 	add(k.drain, grpc.WaitForHandlers(true))
 	return all
 }
