@@ -53,7 +53,10 @@ type Subject struct {
 
 // SubjectKeys are the metadata keys, and so the descriptor's entries, in order;
 // LimitsKey follows them.
-var SubjectKeys = [...]string{"api", "tenant", "credential", "principal", "plan", "operation"}
+var SubjectKeys = [...]string{"api", "tenant", "credential", PrincipalKey, "plan", "operation"}
+
+// PrincipalKey is left out where the principal is the credential itself.
+const PrincipalKey = "principal"
 
 // LimitsKey is the metadata key and last descriptor entry that carries the
 // resolved windows; CarrierKeys make the second descriptor, which no rule

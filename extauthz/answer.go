@@ -203,7 +203,9 @@ func (c *call) vars(d *sallyport.Decision) *render.Vars {
 // subject and the limits are what the rate limit service gets to read.
 func (c *call) metadata(d *sallyport.Decision) {
 	for i, key := range sallyport.SubjectKeys {
-		c.meta(key, *d.Subject.Field(i))
+		if value := *d.Subject.Field(i); key != sallyport.PrincipalKey || value != d.Subject.Credential {
+			c.meta(key, value)
+		}
 	}
 	c.meta("request_id", d.RequestID)
 	c.meta("decision", c.text.Hex(d.ID))

@@ -24,9 +24,9 @@ func Codec() encoding.CodecV2 {
 
 type codec struct{ encoding.CodecV2 }
 
-// smallestBuffer is the least that Marshal asks the pool for: grpc-go does not give
-// back buffers of 1 KiB and less.
-const smallestBuffer = 1<<10 + 1
+// usualBuffer is what Marshal asks the pool for: a size that the pool keeps, and
+// that all but the longest bodies fit into. A longer answer grows it, once.
+const usualBuffer = 4 << 10
 
 // Marshal encodes the answer of a call and releases the call: the handler has
 // returned it, and grpc-go encodes an answer once.
@@ -36,7 +36,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	pool := mem.DefaultBufferPool()
-	buf := pool.Get(max(call.reply.size(), smallestBuffer))
+	buf := pool.Get(max(len(call.reply.Body), usualBuffer))
 	*buf = call.reply.append((*buf)[:0])
 	call.release()
 	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil

@@ -74,11 +74,6 @@ const (
 	fieldNumber, fieldString, fieldStruct             = 2, 3, 5 // google.protobuf.Value
 )
 
-// size returns how many bytes append adds.
-func (r *reply) size() int {
-	return sizeBytes(sizeNumber(uint64(r.code()))) + sizeBytes(r.answerSize()) + sizeOptional(r.metadataSize())
-}
-
 // append adds r as an envoy.service.auth.v3.CheckResponse to dst: the same
 // bytes for the same r, and no more of them than protobuf needs.
 func (r *reply) append(dst []byte) []byte {

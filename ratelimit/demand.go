@@ -76,6 +76,9 @@ func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *
 		}
 		*field = e.GetValue()
 	}
+	if d.subject.Principal == "" {
+		d.subject.Principal = d.subject.Credential
+	}
 	if d.api = r.apis[d.subject.API]; d.api == nil {
 		return errUnknownAPI
 	}

@@ -129,7 +129,8 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	defer stdout.Close()
 	log, err := os.Create(ts.MkAbs("serve.log"))
 	ts.Check(err)
-	c := exec.Command("sallyport", "serve", "-c", ts.MkAbs(args[0]))
+	c := exec.Command("sallyport", "serve", "-c", args[0])
+	c.Dir = ts.MkAbs(".")
 	c.Env = append(os.Environ(), "GORACE="+raceExit)
 	c.Stdout = stdout
 	stderr, err := c.StderrPipe()
