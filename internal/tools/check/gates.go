@@ -85,9 +85,18 @@ func (p *project) show(ctx context.Context, folder string, args ...string) error
 	c := p.command(ctx, folder, args...)
 	c.Stdout, c.Stderr = p.out, p.out
 	if err := c.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(args, " "), err)
+		return fmt.Errorf("%s, %s: %w", filepath.ToSlash(filepath.Join(".", folder)), brief(args), err)
 	}
 	return nil
+}
+
+// brief is a command for a report; the whole one stands above its output.
+func brief(args []string) string {
+	const enough = 5
+	if len(args) > enough {
+		return strings.Join(args[:enough], " ") + " …"
+	}
+	return strings.Join(args, " ")
 }
 
 // inModules runs a command in the module and in that of the benchmarks.
