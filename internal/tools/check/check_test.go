@@ -98,3 +98,16 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 }
+
+func TestOnlyTheEndOfItsTimeIsForgivenAFuzzTarget(t *testing.T) {
+	for output, want := range map[string]bool{
+		"--- FAIL: FuzzX (5.01s)\n    context deadline exceeded\nFAIL":                           true,
+		"--- FAIL: FuzzX (0.51s)\n    got 1\n    Failing input written to testdata/fuzz/FuzzX/1": false,
+		"--- FAIL: FuzzX\n context deadline exceeded\n Failing input written to testdata":        false,
+		"build failed": false,
+	} {
+		if got := outOfTime([]byte(output)); got != want {
+			t.Errorf("%q: %v, want %v", output, got, want)
+		}
+	}
+}

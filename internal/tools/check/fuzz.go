@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,10 +100,21 @@ func (p *project) fuzzOne(ctx context.Context, folder, name string) error {
 	began := time.Now()
 	output, err := p.command(ctx, "", "go", "test", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+p.fuzzTime.String(), folder).CombinedOutput()
 	took := time.Since(began).Round(100 * time.Millisecond)
+	if err != nil && outOfTime(output) {
+		fmt.Fprintf(p.out, "ok   %s %s %s (its last input was cut off by the end of its time)\n", folder, name, took)
+		return nil
+	}
 	if err != nil {
 		fmt.Fprintf(p.out, "FAIL %s %s %s\n%s\n", folder, name, took, output)
 		return fmt.Errorf("%s of %s: %w", name, folder, err)
 	}
 	fmt.Fprintf(p.out, "ok   %s %s %s\n", folder, name, took)
 	return nil
+}
+
+// outOfTime reports whether a target failed for nothing but its time's end: on
+// a busy machine Go's fuzzing may be cut off in the middle of an input, and
+// then says so as a failure. A finding names the input that it wrote down.
+func outOfTime(output []byte) bool {
+	return bytes.Contains(output, []byte("context deadline exceeded")) && !bytes.Contains(output, []byte("Failing input"))
 }
