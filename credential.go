@@ -70,34 +70,66 @@ type Digest [32]byte
 
 // Tenant is one customer of one API: the wall that no scope crosses.
 type Tenant struct {
-	ID     string
-	API    string
-	Name   string
-	Plan   string
-	State  State
-	Limits map[string][]Window // windows of its own, by the limit's name, where the plan says `tenant`
+	ID         string
+	API        string
+	Name       string
+	Plan       string
+	State      State
+	Limits     map[string][]Window // windows of its own, by the limit's name, where the plan says `tenant`
+	Roles      map[string][]string // roles of its own: the scopes of each, where the API lets tenants make roles
+	Attributes map[string]string
 
 	CreatedAt time.Time
 }
 
+// User is a person or a service account of a tenant: who personal access tokens
+// act for, with what the roles permit.
+type User struct {
+	ID         string
+	API        string
+	Tenant     string
+	Service    bool // a service account, not a person
+	Name       string
+	Roles      []string // names of the API's or the tenant's roles
+	Off        []string // categories that are switched off for it
+	State      State
+	Attributes map[string]string
+
+	CreatedAt time.Time
+}
+
+// Kinds of credentials.
+const (
+	KindKey = "key" // its own principal, with scopes and roles of its own
+	KindPAT = "pat" // a personal access token: acts for its user, with the user's rights
+)
+
 // Credential is a key (later also a token's parent or a client) as the gate
 // knows it; the secret itself is not in it. Values are immutable once loaded:
 // the cache hands the same pointer to many requests.
+//
+// What it may do: with a user, what the user's roles permit, and where it has
+// scopes no more than those; without one, its scopes and what its roles permit.
 type Credential struct {
 	ID          string
 	API         string
 	Tenant      *Tenant
-	Kind        string // "key", "pat"
+	User        *User // whom it acts for; nil: nobody
+	Kind        string
 	Name        string
 	Principal   string // the user or service account it acts for; a plain key is its own principal
 	Environment string
 	Access      Access // Read: only operations that read, whatever the scopes
 	Sandbox     bool   // only operations that have a mock, answered with it
 	Scopes      []string
+	Roles       []string // names of the API's or the tenant's roles
 	State       State
 	Prefix      string // the registered prefix, for display: Prefix + "•••••" + Last4
 	Last4       string // "" where the secret was imported by its digest alone
+	Unchecked   bool   // imported with a secret that may have no checksum
 	AllowedIPs  []netip.Prefix
+	Networks    Networks // AllowedIPs, compiled by whoever loads a credential
+	Attributes  map[string]string
 	CreatedAt   time.Time
 	ExpiresAt   time.Time // zero: never
 }
@@ -105,4 +137,18 @@ type Credential struct {
 // Expired reports whether c had expired at now: the end itself is outside.
 func (c *Credential) Expired(now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
+}
+
+// Attribute returns a free fact about c, its user or its tenant: whoever is
+// nearest to the caller and has one of that name says it.
+func (c *Credential) Attribute(name string) string {
+	if v, ok := c.Attributes[name]; ok {
+		return v
+	}
+	if c.User != nil {
+		if v, ok := c.User.Attributes[name]; ok {
+			return v
+		}
+	}
+	return c.Tenant.Attributes[name]
 }

@@ -8,6 +8,7 @@ type Decision struct {
 	ID         uint64 // random; printed as 16 hex digits
 	At         time.Time
 	Reason     Reason
+	Shadowed   Reason // what would have refused the request, where shadow mode let it pass
 	Chain      Chain
 	API        *API        // nil where the host is not listed
 	Operation  *Operation  // nil where no operation matched
@@ -22,6 +23,11 @@ type Decision struct {
 // Reset empties d and keeps its memory.
 func (d *Decision) Reset() {
 	*d = Decision{Charges: d.Charges[:0]}
+}
+
+// Shadow reports whether d is about something that is in shadow mode.
+func (d *Decision) Shadow() bool {
+	return d.API != nil && d.API.Shadow || d.Operation != nil && d.Operation.Shadow
 }
 
 // Identify notes whose request it is, and which limits count it.

@@ -14,6 +14,7 @@
 //	internal/apikey     the format of keys: prefix, body, checksum, digest
 //	internal/pattern    path templates, compiled to a matcher
 //	internal/render     answers in an API's own JSON shape
+//	internal/proof      how Check vouches for a request to our own endpoints
 //	internal/config     sallyport.yaml: strict, all faults at once, then a Policy
 //	internal/store      credentials and tenants at rest
 //	internal/admin      the authenticated HTTP API over the store
@@ -24,7 +25,7 @@
 //	examples            documented APIs as configuration, and nothing else
 //
 // Imports point down that list's layers: cmd, then app, then the rooms, then
-// the pure packages apikey, pattern, render and telemetry, then this one.
+// the pure packages apikey, pattern, proof, render and telemetry, then this one.
 // Rooms of one layer do not know each other; tests/rooms_test.go holds it.
 //
 // # One Check

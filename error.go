@@ -14,6 +14,15 @@ var (
 	ErrFinal    = errors.New("is revoked, which is final")
 )
 
+// AtIndex is an error about one item of a list, counted from 0.
+type AtIndex struct {
+	Index int
+	Err   error
+}
+
+func (e AtIndex) Error() string { return "item " + strconv.Itoa(e.Index) + ": " + e.Err.Error() }
+func (e AtIndex) Unwrap() error { return e.Err }
+
 // Fault is one thing that is wrong with an operator's input: where, what, and
 // what would be right.
 type Fault struct {

@@ -27,6 +27,7 @@ type Limit struct {
 	Plans       map[string]Windows // by the tenant's plan
 	Default     Windows            // where Plans is empty
 	Concurrency uint32             // at most so many in flight; 0: not a rule about concurrency
+	Absent      bool               // asks for what no engine does yet: a server must not start with it
 }
 
 // When narrows a limit to some requests. Empty fields match all.

@@ -33,18 +33,40 @@ type API struct {
 	TrustedHops     uint32        // proxies in front of Envoy whose X-Forwarded-For entries count
 	Grace           time.Duration // known credentials are served so long while the store is down; 0: as long as they are cached
 
-	Scopes     []Scope
-	Presets    map[string][]string
-	Roles      map[string][]string
-	Categories []string
-	Plans      []string
-	Operations []*Operation
+	Scopes      []Scope
+	Presets     map[string][]string
+	Roles       map[string][]string // the scopes of each
+	TenantRoles bool                // tenants may make roles of their own
+	Attributes  []AttributeUse
+	Categories  []string
+	Plans       []string
+	Operations  []*Operation
 
 	Limits    []*Limit
 	Headers   QuotaHeaders
 	Errors    [kindCount]Response // by Kind
 	OnFailure OnFailure
 	Media     Media
+	CORS      CORS
+	Shadow    bool // decide, count and mark, but refuse nothing
+}
+
+// AttributeUse makes a fact about the caller known to others.
+type AttributeUse struct {
+	Name     string
+	Header   string // to the upstream, in lower case: set or removed, never the client's own; "" for none
+	Metadata bool   // among the dynamic metadata
+}
+
+// CORS says which scripts of other origins may call (the Fetch standard's CORS
+// protocol). The zero value allows none and answers no preflight.
+type CORS struct {
+	Origins     []string // scheme://host[:port]; the host may begin with "*."; "*" is any origin
+	Methods     []string
+	Headers     []string // of requests; "*" allows whatever is asked for
+	Expose      []string // of responses, besides the quota's own
+	Credentials bool
+	MaxAge      time.Duration
 }
 
 // Media switches the checks of content negotiation on: the media type that
@@ -96,6 +118,7 @@ type KeyForm struct {
 	MinAge      time.Duration // shortest life that may be asked for; 0: any
 	MaxAge      time.Duration // longest; 0: unbounded
 	Label       bool          // a label (name) is required
+	UniqueLabel bool          // no other key of the tenant that is not revoked has the same
 	Role        bool          // a role is required
 	MinScopes   int
 	Expiry      []string // the choices of expiry; empty: any
@@ -123,15 +146,24 @@ type Operation struct {
 	Access   Access   // never AccessUnset in a compiled policy
 	Category string
 	Tenant   TenantParameter
-	Answer   *Answer // answered by the gate itself
-	Sandbox  *Answer // the mock for sandbox credentials
-	Serve    string  // an endpoint of ours, mounted on the API's path: "oauth2_token", "api_keys", …
-	Public   bool    // no credential is asked for (endpoints that take their own)
+	Answer   *Answer           // answered by the gate itself
+	Sandbox  *Answer           // the mock for sandbox credentials
+	Serve    string            // an endpoint of ours, mounted on the API's path: "oauth2_token", "api_keys", …
+	Fields   map[string]string // names that the endpoint's JSON uses, by ours
+	Public   bool              // no credential is asked for (endpoints that take their own)
+	Shadow   bool              // as API.Shadow, for this operation
 
 	// Absent says what the operation needs that no engine does yet: it is
 	// refused with 503 until one does. Empty for all that works.
 	Absent string
 }
+
+// ServeKeys is the endpoint by which a tenant manages its own keys, and
+// KeyFields are our names of what its JSON holds: an API may have others.
+const ServeKeys = "api_keys"
+
+// KeyFields are the fields of a key in self-service.
+var KeyFields = [...]string{"id", "secret", "label", "scopes", "expires", "addresses"}
 
 // TenantParameter is where a request names a tenant; it must be the caller's.
 type TenantParameter struct{ Path, Query, Header string }

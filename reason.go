@@ -13,6 +13,7 @@ const (
 	Undecided Reason = iota
 	Allowed
 	Answered
+	Preflight
 
 	CredentialMissing
 	CredentialMalformed
@@ -25,6 +26,7 @@ const (
 	CredentialExpired
 	AddressRefused
 	TenantDisabled
+	UserDisabled
 	TenantForeign
 	ScopeMissing
 	AccessReadOnly
@@ -84,6 +86,7 @@ var reasons = [reasonCount]struct {
 	Undecided: {"gate.undecided", KindUnavailable},
 	Allowed:   {"allowed", KindUnavailable},
 	Answered:  {"answered", KindUnavailable},
+	Preflight: {"preflight", KindUnavailable},
 
 	CredentialMissing:     {"caller.credential.missing", KindMissingCredential},
 	CredentialMalformed:   {"caller.credential.malformed", KindInvalidCredential},
@@ -96,6 +99,7 @@ var reasons = [reasonCount]struct {
 	CredentialExpired:     {"caller.credential.expired", KindExpiredCredential},
 	AddressRefused:        {"caller.address.refused", KindAddressRefused},
 	TenantDisabled:        {"caller.tenant.disabled", KindInvalidCredential},
+	UserDisabled:          {"caller.user.disabled", KindInvalidCredential},
 	TenantForeign:         {"caller.tenant.foreign", KindForbidden},
 	ScopeMissing:          {"caller.scope.missing", KindInsufficientScope},
 	AccessReadOnly:        {"caller.access.readonly", KindInsufficientScope},
@@ -136,6 +140,9 @@ func (r Reason) Kind() Kind {
 
 // OK reports whether the request goes on to the upstream.
 func (r Reason) OK() bool { return r == Allowed }
+
+// Refuses reports whether r turns the caller away.
+func (r Reason) Refuses() bool { return r != Allowed && r != Answered && r != Preflight }
 
 // Reasons lists every reason, in order, for metrics and documentation.
 func Reasons() []Reason {

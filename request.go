@@ -49,9 +49,26 @@ type Request struct {
 	Path    string // as the upstream will see it, without the query
 	Query   string // without the question mark
 	Headers []Header
-	Source  string // the address that Envoy vouches for, without port
+	Source  string // the connection's address, without port
 	Body    string // only where the route asks Envoy to send it; may be cut short
-	Size    int64  // the whole body's length where known, else -1 or 0
+	// SourceHeader is the route's context extension "source": the header in which
+	// the proxy itself tells the client's address, where it trusts proxies before
+	// it; "" means Source.
+	SourceHeader string
+	Size         int64 // the whole body's length where known, else -1 or 0
+}
+
+// Client returns the address of whoever sent r, as the proxy vouches for it; ""
+// where it does not.
+func (r *Request) Client() string {
+	if r.SourceHeader == "" {
+		return r.Source
+	}
+	address, lines := r.Header(r.SourceHeader)
+	if lines != 1 {
+		return ""
+	}
+	return address
 }
 
 // Header returns the first value of the header name (lower case), and how many

@@ -7,9 +7,48 @@ import "time"
 type CredentialFilter struct {
 	API    string
 	Tenant string
+	User   string // its ID
+	Kind   string
+	Name   string // the whole of it
 	State  State
 	After  string
 	Limit  int
+}
+
+// UserFilter selects users in a listing, of one tenant of one API: both are
+// required. StateUnknown matches all; After is the ID of the last one seen, and
+// Limit is how many come at most.
+type UserFilter struct {
+	API    string
+	Tenant string
+	State  State
+	After  string
+	Limit  int
+}
+
+// NewCredential is a credential to be kept, with the digest of its secret, made
+// under the pepper of that version. Of its tenant and its user only the IDs
+// count (and their API and tenant, which must be its own).
+type NewCredential struct {
+	Credential
+	Digest     Digest
+	Pepper     int
+	UniqueName bool // refuse it, with ErrConflict, where another credential of the tenant in the same API that is not revoked has the same name
+}
+
+// Imported says what became of one credential of an import.
+type Imported struct {
+	ID      string
+	Existed bool // the secret was known already, as that of credential ID, and nothing was written
+}
+
+// Roll is a new secret for a credential: its digest, made under the pepper of
+// that version, and how long the old ones are good beside it.
+type Roll struct {
+	Digest Digest
+	Pepper int
+	Now    time.Time
+	OldEnd time.Time // the old secrets end then, if not earlier; at once where that is not after Now
 }
 
 // AdminToken is a token for the admin API as the store knows it; the secret
@@ -18,6 +57,9 @@ type AdminToken struct {
 	ID        string
 	Name      string
 	Role      string
+	API       string // where; "" is every API
 	Tenant    string // whose; "" is an administrator of all
+	State     State
 	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
 }

@@ -224,6 +224,14 @@ func header(name, value string, action corev3.HeaderValueOption_HeaderAppendActi
 
 const overwrite = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 
+// requestID is the client's, or one of Check's own.
+func requestID(r *authv3.CheckRequest) string {
+	if sent := checkHeader(r, "x-request-id"); len(sent) == 1 {
+		return sent[0]
+	}
+	return "req_of_check"
+}
+
 // allow is Check's answer to a good caller: identity for the upstream, quota
 // for the ratelimit filter, and on the fused chain quota for the client.
 func allow(_ context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, error) {
@@ -231,8 +239,9 @@ func allow(_ context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, er
 		Headers:         []*corev3.HeaderValueOption{header("x-sallyport-tenant", "org_1", overwrite)},
 		HeadersToRemove: []string{"x-api-key"},
 	}
+	ok.ResponseHeadersToAdd = []*corev3.HeaderValueOption{header("x-request-id", requestID(r), overwrite)}
 	if r.GetAttributes().GetContextExtensions()["chain"] == "fused" {
-		ok.ResponseHeadersToAdd = []*corev3.HeaderValueOption{header("X-RateLimit-Limit", "60", overwrite)}
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, header("X-RateLimit-Limit", "60", overwrite))
 	}
 	return &authv3.CheckResponse{Status: &rpcstatus.Status{}, DynamicMetadata: subject(),
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok}}, nil
@@ -240,13 +249,14 @@ func allow(_ context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, er
 
 // deny makes Check refuse with status and a body that no mapper may touch.
 func deny(status int) func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error) {
-	return func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	return func(_ context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 		return &authv3.CheckResponse{Status: &rpcstatus.Status{Code: int32(codes.PermissionDenied)},
 			HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 				Status: deniedStatus(status), Body: ownBody(status),
 				Headers: []*corev3.HeaderValueOption{
 					header("content-type", "application/json", overwrite),
 					header("x-sallyport-decision", "0123456789abcdef", overwrite),
+					header("x-request-id", requestID(r), overwrite),
 				}}}}, nil
 	}
 }

@@ -122,6 +122,7 @@ func TestRequestIDTravels(t *testing.T) {
 				if c.byCheck != "" {
 					ok := resp.GetOkResponse()
 					ok.Headers = append(ok.Headers, header("x-request-id", c.byCheck, overwrite))
+					ok.ResponseHeadersToAdd[0] = header("x-request-id", c.byCheck, overwrite)
 				}
 				return resp, err
 			})

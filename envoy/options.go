@@ -38,13 +38,13 @@ type Options struct {
 	GRPC   string          // where Envoy reaches our services: unix:///path or host:port
 	HTTP   string          // our plain HTTP, likewise; needed where an operation has Serve
 
-	TrustedHops  uint32 // proxies before Envoy whose X-Forwarded-For counts
+	TrustedHops  uint32 // proxies before Envoy whose X-Forwarded-For counts; what the policy says where 0
 	Certificates string // CA bundle for https upstreams; default /etc/ssl/certs/ca-certificates.crt
 	Timeouts     Timeouts
 
 	// Render writes the body of an API's answer of kind k as a JSON object.
 	// Envoy's command operators may stand in its strings, such as
-	// %REQ(X-REQUEST-ID)%, and Envoy escapes what they give; a literal percent
+	// %REQ(X-REQUEST-ID?X-SALLYPORT-SID)%, and Envoy escapes what they give; a literal percent
 	// sign is doubled. api is nil for hosts of no API. Where Render is nil,
 	// bodies are {"error": {"code", "message"}}.
 	Render func(api *sallyport.API, k sallyport.Kind) string
@@ -70,6 +70,11 @@ func (o Options) withDefaults(p *sallyport.Policy) Options {
 	}
 	if o.Chain == sallyport.ChainUnset {
 		o.Chain = sallyport.Paired
+	}
+	for _, api := range p.APIs {
+		if o.TrustedHops == 0 {
+			o.TrustedHops = api.TrustedHops // one for all APIs: config holds it
+		}
 	}
 	if o.Listen == "" {
 		o.Listen = "0.0.0.0:10000"

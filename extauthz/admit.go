@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport"
@@ -21,7 +22,9 @@ func admit(d *sallyport.Decision, req *sallyport.Request) sallyport.Reason {
 		return sallyport.CredentialExpired
 	case c.Tenant.State != sallyport.Active:
 		return sallyport.TenantDisabled
-	case len(c.AllowedIPs) > 0 && !allowsAddress(c.AllowedIPs, req.Source):
+	case c.User != nil && c.User.State != sallyport.Active:
+		return sallyport.UserDisabled
+	case len(c.AllowedIPs) > 0 && !allowsAddress(c.Networks, req.Client()):
 		return sallyport.AddressRefused
 	}
 	return sallyport.Allowed
@@ -29,18 +32,9 @@ func admit(d *sallyport.Decision, req *sallyport.Request) sallyport.Reason {
 
 // allowsAddress reports whether one of the networks holds address. An address
 // that cannot be read is in none.
-func allowsAddress(networks []netip.Prefix, address string) bool {
+func allowsAddress(networks sallyport.Networks, address string) bool {
 	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap()
-	for _, n := range networks {
-		if n.Contains(ip) {
-			return true
-		}
-	}
-	return false
+	return err == nil && networks.Contains(ip)
 }
 
 // permit says whether the credential of d may do its operation, in the form
@@ -53,9 +47,11 @@ func permit(d *sallyport.Decision, api *apiRules, op route, req *sallyport.Reque
 	case c.Access == sallyport.Read && op.Access != sallyport.Read:
 		d.Missing = "write"
 		return sallyport.AccessReadOnly
-	case len(op.Scopes) > 0 && !holdsOne(c.Scopes, op.Granted):
+	case len(op.Scopes) > 0 && !api.permits(c, op.Granted):
 		d.Missing = op.Scopes[0]
 		return sallyport.ScopeMissing
+	case c.User != nil && op.Category != "" && slices.Contains(c.User.Off, op.Category):
+		return sallyport.CategoryOff
 	case api.Media.Accept != "" && !accepts(req, api.Media.Accept):
 		return sallyport.MediaUnacceptable
 	case api.Media.Content != "" && !declared(req, api.Media.Content):

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/proof"
 	"github.com/sallyport/sallyport/internal/render"
 )
 
@@ -22,6 +23,7 @@ const (
 	headerSID         = "x-sallyport-sid"
 
 	headerDecision = "x-sallyport-decision"
+	headerShadow   = "x-sallyport-shadow" // on answers: why the request would have been refused
 	headerRequest  = "x-request-id"
 )
 
@@ -30,30 +32,41 @@ func (r *rules) answer(c *call) {
 	d := &c.Decision
 	if d.RequestID == "" {
 		c.newRequestID(d)
-		// What came was no sane id. The new one takes its place everywhere,
+		// None came, or no sane one. The new one takes its place everywhere,
 		// also in the carrier of the rate limit request, whose text must be
 		// UTF-8.
 		c.reply.Set = append(c.reply.Set, sallyport.Header{Name: headerRequest, Value: d.RequestID})
-		c.reply.Response = append(c.reply.Response, sallyport.Header{Name: headerRequest, Value: d.RequestID})
 	}
+	c.reply.Response = append(c.reply.Response, sallyport.Header{Name: headerRequest, Value: d.RequestID})
+	api := r.of(d)
+	if api == nil {
+		c.refuse(d, r.nobody)
+		c.metadata(d)
+		return
+	}
+	if d.Credential != nil {
+		c.scopes = api.Rights(&c.scopeList, d.Credential)
+	}
+	c.allowOrigin(api.cors)
 	switch d.Reason {
 	case sallyport.Allowed:
 		c.pass(d)
 	case sallyport.Answered:
-		c.answerItself(d, r.byName[d.API.Name])
+		c.answerItself(d, api)
+	case sallyport.Preflight:
+		c.answerPreflight(d, api.cors)
 	default:
-		c.refuse(d, r.answersOf(d))
+		c.refuse(d, api.answers)
 	}
 	c.metadata(d)
 }
 
-func (r *rules) answersOf(d *sallyport.Decision) *render.Answers {
-	if d.API != nil {
-		if api := r.byName[d.API.Name]; api != nil {
-			return api.answers
-		}
+// of returns the API that d is about, nil where none lists the host.
+func (r *rules) of(d *sallyport.Decision) *apiRules {
+	if d.API == nil {
+		return nil
 	}
-	return r.nobody
+	return r.byName[d.API.Name]
 }
 
 // newRequestID makes an id for a request that came without a sane one.
@@ -76,12 +89,19 @@ func (c *call) pass(d *sallyport.Decision) {
 		c.identify(d)
 	}
 	c.identity(headerRequestID, d.RequestID)
+	c.attributes(d)
+	if d.Operation != nil && d.Operation.Serve != "" && d.Credential != nil {
+		c.vouch(d)
+	}
 	c.removeForged()
-	if d.Chain == sallyport.Fused && d.Credential != nil {
+	if (d.Chain == sallyport.Fused || d.Shadow()) && d.Credential != nil {
 		c.reply.Response = render.AppendQuota(c.reply.Response, &d.API.Headers, &d.Verdict, d.At, &c.text)
 	}
-	if d.Credential == nil {
-		return // an endpoint of ours, which reads its own credential
+	if d.Shadowed != sallyport.Undecided {
+		c.respond(headerShadow, d.Shadowed.String())
+	}
+	if d.Credential == nil || d.API.Shadow {
+		return // an endpoint of ours reads its own credential; in shadow mode the upstream still guards itself
 	}
 	for i := range d.API.Places {
 		switch p := &d.API.Places[i]; {
@@ -97,9 +117,52 @@ func (c *call) identify(d *sallyport.Decision) {
 	c.identity(headerTenant, d.Subject.Tenant)
 	c.identity(headerCredential, d.Subject.Credential)
 	c.identity(headerPrincipal, d.Subject.Principal)
-	c.identity(headerScopes, c.text.Join(d.Credential.Scopes))
+	c.identity(headerScopes, c.text.Join(c.scopes))
 	c.identity(headerPlan, d.Subject.Plan)
 	c.identity(headerEnvironment, d.Credential.Environment)
+}
+
+// vouch tells an endpoint of ours that the request was checked, and whose it is.
+func (c *call) vouch(d *sallyport.Decision) {
+	c.identity(proof.Header, proof.Make(c.proofKey, proof.Statement{
+		API: d.Subject.API, Operation: d.Subject.Operation, Tenant: d.Subject.Tenant, Credential: d.Subject.Credential,
+		RequestID: d.RequestID, Method: c.Request.Method, Path: c.Request.Path, At: d.At.Unix(),
+	}))
+}
+
+// attributes tells the upstream the facts about its caller that the API's
+// configuration names. A header so named is never the client's own, however it
+// is written.
+func (c *call) attributes(d *sallyport.Decision) {
+	for i := range d.API.Attributes {
+		use := &d.API.Attributes[i]
+		if use.Header == "" {
+			continue
+		}
+		value := ""
+		if d.Credential != nil {
+			value = d.Credential.Attribute(use.Name)
+		}
+		c.identity(use.Header, value)
+		for j := range c.Request.Headers {
+			if name := c.Request.Headers[j].Name; name != use.Header && sameHeader(name, use.Header) {
+				c.reply.Remove = append(c.reply.Remove, name)
+			}
+		}
+	}
+}
+
+// sameHeader reports whether a is b, - and _ being one.
+func sameHeader(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i] != b[i] && (a[i] != '_' || b[i] != '-') && (a[i] != '-' || b[i] != '_') {
+			return false
+		}
+	}
+	return true
 }
 
 // identity sets a header to the upstream, or removes the client's own where
@@ -193,9 +256,10 @@ func (c *call) vars(d *sallyport.Decision) *render.Vars {
 	if d.Verdict.Known {
 		v.Reset = d.Verdict.Reset.Unix()
 	}
-	if c := d.Credential; c != nil {
-		v.Environment, v.Scopes, v.ExpiresAt = c.Environment, c.Scopes, c.ExpiresAt
+	if credential := d.Credential; credential != nil {
+		v.Environment, v.ExpiresAt = credential.Environment, credential.ExpiresAt
 	}
+	v.Scopes = c.scopes
 	return v
 }
 
@@ -210,7 +274,17 @@ func (c *call) metadata(d *sallyport.Decision) {
 	c.meta("request_id", d.RequestID)
 	c.meta("decision", c.text.Hex(d.ID))
 	c.meta("reason", d.Reason.String())
-	if len(d.Charges) == 0 {
+	if d.Shadowed != sallyport.Undecided {
+		c.meta("shadow", d.Shadowed.String())
+	}
+	if d.Credential != nil {
+		for i := range d.API.Attributes {
+			if use := &d.API.Attributes[i]; use.Metadata {
+				c.meta("attribute."+use.Name, d.Credential.Attribute(use.Name))
+			}
+		}
+	}
+	if len(d.Charges) == 0 || d.Shadow() {
 		return
 	}
 	c.meta(sallyport.LimitsKey, c.text.Since(c.text.Len(), sallyport.AppendLimits(c.text.Buf(), d.Charges)))

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/pattern"
+	"github.com/sallyport/sallyport/internal/proof"
 )
 
 // Limiter takes quota. It takes hits from every window of every charge or from
@@ -18,36 +20,34 @@ type Limiter interface {
 	Take(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) (sallyport.Verdict, error)
 }
 
-// Hasher turns a secret into what the store and the cache know it by.
-type Hasher interface {
-	Digest(secret string) sallyport.Digest
-}
-
-// Authorizer decides. Safe for concurrent use; Load may be called meanwhile,
-// and a decision keeps the policy that it started with.
+// Authorizer decides. Safe for concurrent use; a policy may be put in
+// force meanwhile, and a decision keeps the policy that it started with.
 type Authorizer struct {
 	rules   atomic.Pointer[rules]
-	hasher  Hasher
+	hasher  *apikey.Hasher
 	finder  *Finder
 	limiter Limiter
 	now     func() time.Time
+
+	proofKey proof.Key
+	as       *sallyport.Credential // of Explain: whoever asks, whatever the request carries
 }
 
-// New returns an Authorizer that refuses everything until Load.
-func New(hasher Hasher, finder *Finder, limiter Limiter, now func() time.Time) *Authorizer {
-	a := &Authorizer{hasher: hasher, finder: finder, limiter: limiter, now: now}
+// New returns an Authorizer that refuses everything until a policy is put in force.
+func New(hasher *apikey.Hasher, finder *Finder, limiter Limiter, now func() time.Time) *Authorizer {
+	a := &Authorizer{hasher: hasher, finder: finder, limiter: limiter, now: now, proofKey: hasher.Derive(proof.Purpose)}
 	a.rules.Store(&rules{})
 	return a
 }
 
-// Load replaces the policy. On an error the old one stays.
-func (a *Authorizer) Load(p *sallyport.Policy) error {
+// Prepare compiles p; commit then puts it in force. Checks that have begun go on
+// under the policy that they began with.
+func (a *Authorizer) Prepare(p *sallyport.Policy) (commit func(), err error) {
 	r, err := compile(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.rules.Store(r)
-	return nil
+	return func() { a.rules.Store(r) }, nil
 }
 
 // Decide decides about req and fills d, which must be empty. The order of the
@@ -61,7 +61,6 @@ func (a *Authorizer) Decide(ctx context.Context, req *sallyport.Request, d *sall
 }
 
 func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Request, d *sallyport.Decision) {
-	var params pattern.Params
 	d.At, d.ID, d.RequestID = a.now(), rand.Uint64(), requestID(req)
 
 	api := rules.find(req)
@@ -70,6 +69,19 @@ func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Re
 		return
 	}
 	d.API, d.Chain = api.API, rules.chain(req)
+	if api.cors.preflight(req) {
+		d.Reason = sallyport.Preflight
+		return
+	}
+	a.judge(ctx, api, req, d)
+	if d.Reason.Refuses() && d.Shadow() {
+		d.Shadowed, d.Reason = d.Reason, sallyport.Allowed
+	}
+}
+
+// judge decides about a request to api: the straight line.
+func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Request, d *sallyport.Decision) {
+	var params pattern.Params
 	op, unlisted := api.match(req, &params)
 	d.Operation = op.Operation
 
@@ -99,18 +111,24 @@ func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Re
 
 // identify finds whose credential req carries.
 func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request) (*sallyport.Credential, sallyport.Reason) {
+	if a.as != nil && a.as.API == api.Name {
+		return a.as, sallyport.Allowed
+	}
 	secret, why := api.extract(req)
 	if why != sallyport.Allowed {
 		return nil, why
 	}
 	form, err := api.prefixes.Parse(secret)
 	if err != nil {
-		return nil, sallyport.CredentialMalformed
+		form = api.prefixes.Importable(secret)
+		if form == nil || !a.finder.Unchecked(api.Name, form.Prefix) {
+			return nil, sallyport.CredentialMalformed
+		}
 	}
 	if form.Exchange {
 		return nil, sallyport.CredentialMisplaced
 	}
-	c, err := a.finder.Find(ctx, a.hasher.Digest(secret))
+	c, err := a.find(ctx, secret)
 	switch {
 	case errors.Is(err, sallyport.ErrNotFound):
 		return nil, sallyport.CredentialUnknown
@@ -120,8 +138,31 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 		return nil, sallyport.StoreFailed
 	case c.API != api.Name:
 		return nil, sallyport.CredentialUnknown
+	case api.Grace > 0 && a.finder.DownFor(a.now()) > api.Grace:
+		return nil, sallyport.StoreFailed
 	}
 	return c, sallyport.Allowed
+}
+
+// find finds the credential of secret: under the current pepper, and while
+// peppers rotate under those before it. One that is found so is renewed.
+func (a *Authorizer) find(ctx context.Context, secret string) (*sallyport.Credential, error) {
+	digest := a.hasher.Digest(secret)
+	c, err := a.finder.Find(ctx, digest)
+	if !errors.Is(err, sallyport.ErrNotFound) {
+		return c, err
+	}
+	for _, older := range a.hasher.Older() {
+		before := older.Digest(secret)
+		if c, err = a.finder.Find(ctx, before); err == nil {
+			a.finder.Renew(before, digest, a.hasher.Version())
+			return c, nil
+		}
+		if !errors.Is(err, sallyport.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return nil, err
 }
 
 // count takes what the decision costs, or looks at what is left where it costs
@@ -133,7 +174,7 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 	}
 	hits := uint64(0)
 	switch {
-	case d.Reason == sallyport.Allowed && d.Chain == sallyport.Paired:
+	case d.Reason == sallyport.Allowed && d.Chain == sallyport.Paired && !d.Shadow():
 		return
 	case d.Reason == sallyport.Allowed, d.Reason == sallyport.Answered:
 		hits = d.Operation.Weight

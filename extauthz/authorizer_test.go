@@ -91,10 +91,18 @@ func newGate(t *testing.T) *gate {
 	g := &gate{t: t, shelf: new(shelf), hasher: hasher, policy: ordersPolicy()}
 	g.counters = &counting{Limiter: ratelimit.Limiter{Counters: ratelimit.NewMemory()}}
 	g.Authorizer = New(hasher, newFinder(t, g.shelf, nil), g.counters, func() time.Time { return noon })
-	if err := g.Load(g.policy); err != nil {
-		t.Fatal(err)
-	}
+	g.enforce()
 	return g
+}
+
+// enforce puts the policy in force.
+func (g *gate) enforce() {
+	g.t.Helper()
+	commit, err := g.Prepare(g.policy)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	commit()
 }
 
 // key issues a key; with changes what it says of itself.
@@ -297,7 +305,7 @@ func TestAddressesAreJudgedAsWhatTheyAre(t *testing.T) {
 	g := newGate(t)
 	key := g.key(func(c *sallyport.Credential) {
 		c.AllowedIPs = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}
-		c.Scopes = nil
+		c.Networks, c.Scopes = sallyport.NewNetworks(c.AllowedIPs), nil
 	})
 	for source, want := range map[string]sallyport.Reason{
 		"203.0.113.9": sallyport.Allowed, "::ffff:203.0.113.9": sallyport.Allowed, "2001:db8::1": sallyport.Allowed,

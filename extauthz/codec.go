@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/proof"
 	"github.com/sallyport/sallyport/internal/render"
 )
 
@@ -63,6 +64,9 @@ type call struct {
 	reply     reply
 	text      render.Text // holds the short strings of the answer
 	templated render.Vars
+	scopes    []string // what the caller may do, perhaps in scopeList
+	scopeList []string
+	proofKey  proof.Key
 	malformed error // why Request cannot be trusted; the answer must be a refusal
 }
 
@@ -85,6 +89,8 @@ func (c *call) release() {
 	c.reply.reset()
 	c.text.Reset()
 	c.templated = render.Vars{}
+	c.scopes = nil
+	clear(c.scopeList)
 	c.malformed = nil
 	if cap(c.Request.Headers) <= maxKeptLines && c.text.Cap() <= maxKeptText && cap(c.reply.Body) <= maxKeptText {
 		calls.Put(c)

@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -40,6 +42,10 @@ type Finder struct {
 	filter  *Filter
 	changes stamps
 	loads   singleflight.Group
+	renew   func(before, after sallyport.Digest, pepper int)
+
+	down      atomic.Int64 // since when the store does not answer, Unix nanoseconds; 0: it does
+	unchecked sync.Map     // prefixes with secrets that may have no checksum: api "/" prefix
 }
 
 // entry is what one load found: a credential, or nil for none.
@@ -54,6 +60,11 @@ type FinderOptions struct {
 	Credentials int           // how many are cached at most
 	Timeout     time.Duration // how long a load may take
 	Filter      *Filter       // complete knowledge of all digests; nil: none, every unknown one is looked up
+
+	// Renew keeps a secret that is known by the digest before, of an older
+	// pepper, under the digest after. It must not block; nil: secrets stay as
+	// they are.
+	Renew func(before, after sallyport.Digest, pepper int)
 }
 
 const (
@@ -71,7 +82,7 @@ func NewFinder(loader Loader, o FinderOptions) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{loader: loader, timeout: o.Timeout, cache: cache, unknown: unknown, filter: o.Filter}, nil
+	return &Finder{loader: loader, timeout: o.Timeout, cache: cache, unknown: unknown, filter: o.Filter, renew: o.Renew}, nil
 }
 
 // newCache counts entries, not bytes: every cost is 1 and ristretto's own
@@ -137,8 +148,10 @@ func (f *Finder) good(e *entry, digest *sallyport.Digest) bool {
 	if e.credential == nil {
 		return e.stamp >= f.changes.of(digestSubject(digest))
 	}
-	t := e.credential.Tenant
-	return e.stamp >= f.changes.of(credentialSubject(e.credential.ID)) && e.stamp >= f.changes.of(tenantSubject(t.API, t.ID))
+	c, t := e.credential, e.credential.Tenant
+	return e.stamp >= f.changes.of(credentialSubject(c.ID)) &&
+		e.stamp >= f.changes.of(tenantSubject(t.API, t.ID)) &&
+		(c.User == nil || e.stamp >= f.changes.of(userSubject(t.API, t.ID, c.User.ID)))
 }
 
 // load asks the store, together with all who ask for the same digest now. The
@@ -186,6 +199,46 @@ func (f *Finder) ForgetCredential(id string) { f.changes.announce(credentialSubj
 
 // ForgetTenant announces a change of a tenant, and so of all its credentials.
 func (f *Finder) ForgetTenant(api, id string) { f.changes.announce(tenantSubject(api, id)) }
+
+// ForgetUser announces a change of a user, and so of all credentials that act
+// for it.
+func (f *Finder) ForgetUser(api, tenant, id string) { f.changes.announce(userSubject(api, tenant, id)) }
+
+// Renew sees to it that a secret which was found by its digest under an older
+// pepper is kept under the current one.
+func (f *Finder) Renew(before, after sallyport.Digest, pepper int) {
+	if f.renew != nil {
+		f.renew(before, after, pepper)
+	}
+}
+
+// Down says since when the store does not answer; the zero time that it does.
+func (f *Finder) Down(since time.Time) {
+	if since.IsZero() {
+		f.down.Store(0)
+		return
+	}
+	f.down.Store(since.UnixNano())
+}
+
+// DownFor returns for how long the store has not answered by now.
+func (f *Finder) DownFor(now time.Time) time.Duration {
+	since := f.down.Load()
+	if since == 0 {
+		return 0
+	}
+	return now.Sub(time.Unix(0, since))
+}
+
+// MarkUnchecked announces that secrets under prefix may have no checksum: they
+// were imported.
+func (f *Finder) MarkUnchecked(api, prefix string) { f.unchecked.Store(api+"/"+prefix, true) }
+
+// Unchecked reports whether MarkUnchecked was called for prefix.
+func (f *Finder) Unchecked(api, prefix string) bool {
+	_, ok := f.unchecked.Load(api + "/" + prefix)
+	return ok
+}
 
 // Known announces that the store knows digest from now on.
 func (f *Finder) Known(digest sallyport.Digest) {

@@ -29,6 +29,7 @@ type reply struct {
 	Body        []byte             // else: the answer's body; may lie in the call's scratch
 	Failure     bool               // the answer is an error_response, which Envoy counts as our failure and may be told to let pass
 	Response    []sallyport.Header // headers to the client; each takes the place of those of its name
+	Beside      []sallyport.Header // headers to the client that stand beside the upstream's of their name
 	Metadata    []sallyport.Header // dynamic metadata: strings
 	Limit       rateOverride       // dynamic metadata: the struct "limit"
 }
@@ -45,12 +46,14 @@ func (r *reply) reset() {
 	clear(r.Remove)
 	clear(r.RemoveQuery)
 	clear(r.Response)
+	clear(r.Beside)
 	clear(r.Metadata)
 	*r = reply{
 		Set:         r.Set[:0],
 		Remove:      r.Remove[:0],
 		RemoveQuery: r.RemoveQuery[:0],
 		Response:    r.Response[:0],
+		Beside:      r.Beside[:0],
 		Metadata:    r.Metadata[:0],
 		Body:        r.Body[:0],
 	}
@@ -68,7 +71,7 @@ const (
 
 	fieldOptionHeader, fieldOptionAction = 1, 3 // HeaderValueOption
 	fieldHeaderKey, fieldHeaderValue     = 1, 2
-	overwriteOrAdd                       = 2 // HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+	appendOrAdd, overwriteOrAdd          = 0, 2 // HeaderValueOption.{APPEND_IF_EXISTS_OR_ADD, OVERWRITE_IF_EXISTS_OR_ADD}
 
 	fieldStructFields, fieldEntryKey, fieldEntryValue = 1, 1, 2
 	fieldNumber, fieldString, fieldStruct             = 2, 3, 5 // google.protobuf.Value
@@ -130,16 +133,26 @@ func (r *reply) member() protowire.Number {
 
 func (r *reply) answerSize() int {
 	if r.allowed() {
-		return sizeOptions(r.Set) + sizeTexts(r.Remove) + sizeOptions(r.Response) + sizeTexts(r.RemoveQuery)
+		return sizeOptions(r.Set, overwriteOrAdd) + sizeTexts(r.Remove) + r.responseSize() + sizeTexts(r.RemoveQuery)
 	}
-	return sizeBytes(sizeNumber(uint64(r.status()))) + sizeOptions(r.Response) + sizeOptional(sizeBody(r.Body))
+	return sizeBytes(sizeNumber(uint64(r.status()))) + r.responseSize() + sizeOptional(sizeBody(r.Body))
+}
+
+// responseSize is the size of the headers to the client.
+func (r *reply) responseSize() int {
+	return sizeOptions(r.Response, overwriteOrAdd) + sizeOptions(r.Beside, appendOrAdd)
+}
+
+// appendResponse adds the headers to the client.
+func (r *reply) appendResponse(dst []byte, num protowire.Number) []byte {
+	return appendOptions(appendOptions(dst, num, r.Response, overwriteOrAdd), num, r.Beside, appendOrAdd)
 }
 
 // appendOK adds the fields of an OkHttpResponse.
 func (r *reply) appendOK(dst []byte) []byte {
-	dst = appendOptions(dst, fieldOKHeaders, r.Set)
+	dst = appendOptions(dst, fieldOKHeaders, r.Set, overwriteOrAdd)
 	dst = appendTexts(dst, fieldOKRemove, r.Remove)
-	dst = appendOptions(dst, fieldOKResponseHeaders, r.Response)
+	dst = r.appendResponse(dst, fieldOKResponseHeaders)
 	return appendTexts(dst, fieldOKRemoveQuery, r.RemoveQuery)
 }
 
@@ -148,7 +161,7 @@ func (r *reply) appendDenied(dst []byte) []byte {
 	status := uint64(r.status())
 	dst = appendHead(dst, fieldDeniedStatus, sizeNumber(status))
 	dst = appendNumber(dst, fieldCode, status)
-	dst = appendOptions(dst, fieldDeniedHeaders, r.Response)
+	dst = r.appendResponse(dst, fieldDeniedHeaders)
 	if n := sizeBody(r.Body); n > 0 {
 		dst = appendHead(dst, fieldDeniedBody, n)
 		dst = appendBody(dst, r.Body)
@@ -211,22 +224,20 @@ func appendEntry(dst []byte, key string, n int) []byte {
 	return appendHead(dst, fieldEntryValue, n)
 }
 
-const sizeAction = 1 + 1
-
-func sizeOptions(headers []sallyport.Header) int {
+func sizeOptions(headers []sallyport.Header, action uint64) int {
 	n := 0
 	for i := range headers {
-		n += sizeBytes(sizeBytes(sizeHeader(&headers[i])) + sizeAction)
+		n += sizeBytes(sizeBytes(sizeHeader(&headers[i])) + sizeNumber(action))
 	}
 	return n
 }
 
 // appendOptions adds a HeaderValueOption for each header.
-func appendOptions(dst []byte, num protowire.Number, headers []sallyport.Header) []byte {
+func appendOptions(dst []byte, num protowire.Number, headers []sallyport.Header, action uint64) []byte {
 	for i := range headers {
 		h := &headers[i]
 		n := sizeHeader(h)
-		dst = appendHead(dst, num, sizeBytes(n)+sizeAction)
+		dst = appendHead(dst, num, sizeBytes(n)+sizeNumber(action))
 		dst = appendHead(dst, fieldOptionHeader, n)
 		if h.Name != "" {
 			dst = appendText(dst, fieldHeaderKey, h.Name)
@@ -234,7 +245,7 @@ func appendOptions(dst []byte, num protowire.Number, headers []sallyport.Header)
 		if h.Value != "" {
 			dst = appendText(dst, fieldHeaderValue, h.Value)
 		}
-		dst = appendNumber(dst, fieldOptionAction, overwriteOrAdd)
+		dst = appendNumber(dst, fieldOptionAction, action)
 	}
 	return dst
 }

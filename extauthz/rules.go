@@ -27,6 +27,7 @@ type apiRules struct {
 	prefixes *apikey.Prefixes
 	answers  *render.Answers
 	mocks    map[*sallyport.Answer]mock
+	cors     *cors
 	routes   *pattern.Tree[*methods]            // of operations that every host serves
 	only     map[string]*pattern.Tree[*methods] // by host, where some operations have hosts of their own
 }
@@ -65,7 +66,10 @@ func compile(p *sallyport.Policy) (*rules, error) {
 }
 
 func compileAPI(api *sallyport.API) (_ *apiRules, err error) {
-	a := &apiRules{API: api, mocks: make(map[*sallyport.Answer]mock), only: make(map[string]*pattern.Tree[*methods])}
+	a := &apiRules{
+		API: api, mocks: make(map[*sallyport.Answer]mock), only: make(map[string]*pattern.Tree[*methods]),
+		cors: compileCORS(api),
+	}
 	if a.prefixes, err = apikey.Compile(api.Keys); err != nil {
 		return nil, err
 	}

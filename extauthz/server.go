@@ -53,6 +53,7 @@ func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.Un
 // panic is a refusal with its own reason.
 func (s *Server) check(ctx context.Context, c *call) {
 	rules := s.authorizer.rules.Load()
+	c.proofKey = s.authorizer.proofKey
 	defer func() {
 		if p := recover(); p != nil {
 			slog.Error("check: panic", "panic", p)

@@ -82,8 +82,8 @@ func TestWhatTheUpstreamLearns(t *testing.T) {
 	if strings.Contains(removed, "x-sallyport-sid") {
 		t.Error("the sid is removed, which Envoy made")
 	}
-	if len(ok.GetResponseHeadersToAdd()) != 3 {
-		t.Errorf("the client is told %v, want three quota headers", ok.GetResponseHeadersToAdd())
+	if len(ok.GetResponseHeadersToAdd()) != 4 {
+		t.Errorf("the client is told %v, want its request id and three quota headers", ok.GetResponseHeadersToAdd())
 	}
 }
 
@@ -92,8 +92,8 @@ func TestWhatTheUpstreamLearns(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	g := newGate(t)
 	out := g.answered(message(t, fullRequest(g.key(), sallyport.Paired)))
-	if n := len(out.GetOkResponse().GetResponseHeadersToAdd()); n != 0 {
-		t.Errorf("%d response headers on the paired chain, want none", n)
+	if told := out.GetOkResponse().GetResponseHeadersToAdd(); len(told) != 1 || told[0].GetHeader().GetKey() != "x-request-id" {
+		t.Errorf("on the paired chain the client is told %v, want its request id alone", told)
 	}
 	fields := out.GetDynamicMetadata().GetFields()
 	for name, want := range map[string]string{

@@ -51,4 +51,8 @@ func tenantSubject(api, id string) subject {
 	return subject(xxhash.Sum64String(api)*31 + xxhash.Sum64String(id))
 }
 
+func userSubject(api, tenant, id string) subject {
+	return (tenantSubject(api, tenant))*31 + subject(xxhash.Sum64String(id))
+}
+
 func digestSubject(d *sallyport.Digest) subject { return subject(xxhash.Sum64(d[:])) }

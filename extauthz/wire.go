@@ -355,6 +355,8 @@ func (d *decoder) extend() {
 		d.req.API = d.got[kindValue]
 	case "chain":
 		d.req.Chain, _ = sallyport.ParseChain(d.got[kindValue])
+	case "source":
+		d.req.SourceHeader = d.got[kindValue]
 	}
 }
 

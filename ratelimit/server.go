@@ -40,7 +40,7 @@ type apiRules struct {
 	limits     map[string]*sallyport.Limit
 }
 
-// NewServer returns a server that knows no API until Load. record is told the
+// NewServer returns a server that knows no API until a policy is put in force. record is told the
 // outcome of every call; nil tells nobody.
 func NewServer(counters Counters, now func() time.Time, record func(sallyport.Reason)) *Server {
 	if record == nil {
@@ -51,13 +51,13 @@ func NewServer(counters Counters, now func() time.Time, record func(sallyport.Re
 	return s
 }
 
-// Load replaces the policy. On an error the old one stays.
-func (s *Server) Load(p *sallyport.Policy) error {
+// Prepare compiles p; commit then puts it in force.
+func (s *Server) Prepare(p *sallyport.Policy) (commit func(), err error) {
 	r := &rules{apis: make(map[string]*apiRules)}
 	for _, api := range p.APIs {
 		answers, err := render.NewAnswers(api)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		a := &apiRules{API: api, answers: answers, operations: make(map[string]*sallyport.Operation), limits: make(map[string]*sallyport.Limit)}
 		for _, op := range api.Operations {
@@ -68,8 +68,7 @@ func (s *Server) Load(p *sallyport.Policy) error {
 		}
 		r.apis[api.Name] = a
 	}
-	s.rules.Store(r)
-	return nil
+	return func() { s.rules.Store(r) }, nil
 }
 
 // demand is a RateLimitRequest understood.

@@ -16,7 +16,7 @@ import (
 // its neighbours: what two of them share belongs further down.
 var layers = [][]string{
 	{"."},
-	{"internal/apikey", "internal/pattern", "internal/render", "internal/telemetry"},
+	{"internal/apikey", "internal/pattern", "internal/proof", "internal/render", "internal/telemetry"},
 	{"extauthz", "ratelimit", "envoy", "internal/config", "internal/admin", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
 	{"internal/demo"},
@@ -124,13 +124,14 @@ var homes = []home{
 	{"github.com/cespare/xxhash/v2", []string{"extauthz"}, nil}, // the second hash of ristretto's keys
 	{"golang.org/x/sync", []string{"extauthz"}, nil},
 	// The wire of Check is our own; the server that carries it is grpc's. The
-	// tests of envoy stand in for both services.
-	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy"}},
+	// tests of envoy stand in for both services, those from outside ask as a
+	// proxy would.
+	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy", "tests/e2e"}},
 	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy"}},
 	{"google.golang.org/genproto", nil, []string{"extauthz", "envoy"}},
 	// Generated types: ratelimit's server speaks them, app registers them. For
 	// extauthz and envoy they are what tests compare with.
-	{"github.com/envoyproxy/go-control-plane", []string{"ratelimit", "internal/app"}, []string{"extauthz", "envoy"}},
+	{"github.com/envoyproxy/go-control-plane", []string{"ratelimit", "internal/app"}, []string{"extauthz", "envoy", "tests/e2e"}},
 	{"github.com/pressly/goose/v3", []string{"internal/store/sqlite"}, nil},
 	{"modernc.org/sqlite", []string{"internal/store/sqlite"}, []string{"tests/e2e"}}, // which holds the file's lock, as another program might
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry", "internal/app"}, nil},

@@ -24,7 +24,7 @@ func newDemo(s streams, getenv func(string) string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo [NAME...]",
 		Short: "Run everything on this machine: Envoy, an upstream, examples, keys",
-		Long: "Run Envoy, a sample upstream and the named examples (default: all that this version serves), each on its own\n" +
+		Long: "Run Envoy, a sample upstream and the named examples (default: all), each on its own\n" +
 			"host name, with a tenant of every plan and keys. Print what to try, or with --json one line when all is ready.\n" +
 			"Ctrl-C or SIGTERM ends everything and leaves nothing behind.\n\nExamples: " + strings.Join(examples.Names(), ", ") + ".",
 		ValidArgs: examples.Names(),

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +19,7 @@ import (
 
 func newServe(s streams) *cobra.Command {
 	var file string
+	var watch bool
 	c := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Run the server",
@@ -24,11 +27,14 @@ func newServe(s streams) *cobra.Command {
 			"A configuration with faults is refused as `sallyport check` refuses it. What a configuration asks for and\n" +
 			"this version does not serve yet is said at start: where it concerns single operations, those are answered\n" +
 			"503; where leaving it out would let requests pass that the configuration means to stop, the server does\n" +
-			"not start.",
+			"not start.\n\n" +
+			"The configuration is read again when the file changes, on SIGHUP, and on `sallyport reload`: all of it is\n" +
+			"put in force, or where anything is wrong nothing. Addresses, store, pepper and the like need a restart.",
 		Args: cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error { return serve(ctx, s, file) }),
+		RunE: runs(func(ctx context.Context, _ []string) error { return serve(ctx, s, file, watch) }),
 	}
 	c.Flags().StringVarP(&file, "config", "c", "sallyport.yaml", "the configuration")
+	c.Flags().BoolVar(&watch, "watch", true, "read the configuration again when the file changes")
 	return c
 }
 
@@ -37,7 +43,7 @@ func newServe(s streams) *cobra.Command {
 // than the memory. GOMEMLIMIT bounds it where it is set.
 const garbage = 400
 
-func serve(ctx context.Context, s streams, file string) error {
+func serve(ctx context.Context, s streams, file string, watch bool) error {
 	c, err := load(s, file)
 	if err != nil {
 		return err
@@ -51,8 +57,18 @@ func serve(ctx context.Context, s streams, file string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
-	log := slog.New(slog.NewTextHandler(s.err, nil))
-	server, err := app.New(ctx, app.Options{Config: c, Version: version(), Log: log})
+	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
+	if c.Log.Format == "json" {
+		handler = slog.NewJSONHandler(s.err, nil)
+	}
+	log := slog.New(handler)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from now on: one that comes early must not end the server
+	defer signal.Stop(hangup)
+	server, err := app.New(ctx, app.Options{
+		Config: c, Version: version(), Log: log,
+		Reload: func() (*config.Config, []sallyport.Fault) { return config.Load(file) },
+	})
 	if err != nil {
 		return err
 	}
@@ -60,9 +76,26 @@ func serve(ctx context.Context, s streams, file string) error {
 		fmt.Fprintf(s.out, "The admin token, shown this once (SALLYPORT_TOKEN):\n%s\n", token.Reveal())
 	}
 	log.Info("ready", "version", version(), "grpc", strings.Join(server.GRPC(), " "), "http", server.HTTP())
+	if watch {
+		go server.Watch(ctx, file)
+	}
+	go reloadOnSignal(ctx, server, hangup)
 	err = server.Run(ctx)
 	log.Info("ended")
 	return err
+}
+
+// reloadOnSignal reloads at each hangup until ctx ends. What went wrong, the
+// server logs.
+func reloadOnSignal(ctx context.Context, server *app.App, hangup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			_ = server.Reload(ctx)
+		}
+	}
 }
 
 // load reads a configuration; its faults are the error, all of them.

@@ -27,39 +27,38 @@ func tenantFlags(c *cobra.Command, api, id *string) {
 	required(c, "api", "id")
 }
 
-func required(c *cobra.Command, flags ...string) {
-	for _, f := range flags {
-		_ = c.MarkFlagRequired(f) // the flag exists: its name is a constant beside it
-	}
+// oneTenant makes a command on one tenant, named by its flags.
+func (r *remote) oneTenant(use, short string, do func(ctx context.Context, c *admin.Client, api, id string) (admin.Tenant, error)) *cobra.Command {
+	var api, id string
+	c := call[admin.Tenant]{
+		use: use + " --api NAME --id ID", short: short,
+		do: func(ctx context.Context, c *admin.Client, _ []string) (admin.Tenant, error) {
+			return do(ctx, c, api, id)
+		},
+		text: showTenant,
+	}.command(r)
+	tenantFlags(c, &api, &id)
+	return c
 }
 
 func (r *remote) tenantCreate() *cobra.Command {
 	var in admin.NewTenant
 	var limits []string
-	c := &cobra.Command{
-		Use:   "create --api NAME --id ID [--plan P]",
-		Short: "Make a tenant",
-		Args:  cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error {
-			client, err := r.client()
-			if err != nil {
-				return err
-			}
+	c := call[admin.Tenant]{
+		use: "create --api NAME --id ID [--plan P]", short: "Make a tenant",
+		do: func(ctx context.Context, c *admin.Client, _ []string) (t admin.Tenant, err error) {
 			if in.Limits, err = parseLimits(limits); err != nil {
-				return err
+				return t, err
 			}
-			t, err := client.CreateTenant(ctx, in)
-			if err != nil {
-				return err
-			}
-			return r.print(t, func(w io.Writer) { showTenant(w, t) })
-		}),
-	}
+			return c.CreateTenant(ctx, in)
+		},
+		text: showTenant,
+	}.command(r)
 	tenantFlags(c, &in.API, &in.ID)
 	c.Flags().StringVar(&in.Plan, "plan", "", "the plan; required where the API has any")
 	c.Flags().StringVar(&in.Name, "name", "", "a name for people")
 	c.Flags().StringArrayVar(&limits, "limit", nil, "windows of its own, where the plan leaves them to the tenant: NAME=60/1m,1000/1h")
-	r.flags(c)
+	attributeFlag(c, (*pairs)(&in.Attributes), newAttributes)
 	return c
 }
 
@@ -78,121 +77,60 @@ func parseLimits(texts []string) (map[string][]string, error) {
 
 func (r *remote) tenantList() *cobra.Command {
 	var api string
-	c := &cobra.Command{
-		Use:   "list --api NAME",
-		Short: "List tenants",
-		Args:  cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error {
-			client, err := r.client()
-			if err != nil {
-				return err
-			}
-			all := []admin.Tenant{}
-			for after := ""; ; {
-				page, err := client.Tenants(ctx, api, after)
-				if err != nil {
-					return err
-				}
-				all = append(all, page.Tenants...)
-				if after = page.Next; after == "" {
-					break
-				}
-			}
-			return r.print(all, func(w io.Writer) {
-				row(w, "ID", "PLAN", "STATE", "NAME")
-				for _, t := range all {
-					row(w, t.ID, t.Plan, t.State, t.Name)
-				}
+	c := call[[]admin.Tenant]{
+		use: "list --api NAME", short: "List tenants",
+		do: func(ctx context.Context, c *admin.Client, _ []string) ([]admin.Tenant, error) {
+			return pages(func(after string) ([]admin.Tenant, string, error) {
+				page, err := c.Tenants(ctx, api, after)
+				return page.Tenants, page.Next, err
 			})
-		}),
-	}
+		},
+		text: func(w io.Writer, all []admin.Tenant) {
+			row(w, "ID", "PLAN", "STATE", "NAME")
+			for _, t := range all {
+				row(w, t.ID, t.Plan, t.State, t.Name)
+			}
+		},
+	}.command(r)
 	c.Flags().StringVar(&api, "api", "", "the API (required)")
 	required(c, "api")
-	r.flags(c)
 	return c
 }
 
 func (r *remote) tenantShow() *cobra.Command {
-	var api, id string
-	c := &cobra.Command{
-		Use:   "show --api NAME --id ID",
-		Short: "Show a tenant",
-		Args:  cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error {
-			client, err := r.client()
-			if err != nil {
-				return err
-			}
-			t, err := client.Tenant(ctx, api, id)
-			if err != nil {
-				return err
-			}
-			return r.print(t, func(w io.Writer) { showTenant(w, t) })
-		}),
-	}
-	tenantFlags(c, &api, &id)
-	r.flags(c)
-	return c
+	return r.oneTenant("show", "Show a tenant", func(ctx context.Context, c *admin.Client, api, id string) (admin.Tenant, error) {
+		return c.Tenant(ctx, api, id)
+	})
 }
 
 func (r *remote) tenantUpdate() *cobra.Command {
-	var api, id, plan, name string
+	var plan, name string
 	var limits []string
-	c := &cobra.Command{
-		Use:   "update --api NAME --id ID",
-		Short: "Change a tenant's plan, name or windows",
-		Args:  cobra.NoArgs,
-	}
-	c.RunE = runs(func(ctx context.Context, _ []string) error {
-		var in admin.TenantChange
-		if c.Flags().Changed("plan") {
-			in.Plan = admin.Some(plan)
+	var attributes pairs
+	var c *cobra.Command
+	c = r.oneTenant("update", "Change a tenant's plan, name, windows or attributes", func(ctx context.Context, client *admin.Client, api, id string) (t admin.Tenant, err error) {
+		own, err := parseLimits(limits)
+		if err != nil {
+			return t, err
 		}
-		if c.Flags().Changed("name") {
-			in.Name = admin.Some(name)
-		}
-		if c.Flags().Changed("limit") {
-			own, err := parseLimits(limits)
-			if err != nil {
-				return err
-			}
-			in.Limits = admin.Some(own)
-		}
-		return r.changeTenant(ctx, api, id, in)
+		return client.ChangeTenant(ctx, api, id, admin.TenantChange{
+			Plan:       changed(c, "plan", plan),
+			Name:       changed(c, "name", name),
+			Limits:     changed(c, "limit", own),
+			Attributes: changed(c, "attribute", map[string]string(attributes)),
+		})
 	})
-	tenantFlags(c, &api, &id)
 	c.Flags().StringVar(&plan, "plan", "", "the plan")
 	c.Flags().StringVar(&name, "name", "", "a name for people")
 	c.Flags().StringArrayVar(&limits, "limit", nil, "windows of its own, in place of all before: NAME=60/1m,1000/1h")
-	r.flags(c)
+	attributeFlag(c, &attributes, allAttributes)
 	return c
 }
 
 func (r *remote) tenantState(use, short, state string) *cobra.Command {
-	var api, id string
-	c := &cobra.Command{
-		Use:   use + " --api NAME --id ID",
-		Short: short,
-		Args:  cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error {
-			return r.changeTenant(ctx, api, id, admin.TenantChange{State: admin.Some(state)})
-		}),
-	}
-	tenantFlags(c, &api, &id)
-	r.flags(c)
-	return c
-}
-
-func (r *remote) changeTenant(ctx context.Context, api, id string, in admin.TenantChange) error {
-	client, err := r.client()
-	if err != nil {
-		return err
-	}
-	t, err := client.ChangeTenant(ctx, api, id, in)
-	if err != nil {
-		return err
-	}
-	return r.print(t, func(w io.Writer) { showTenant(w, t) })
+	return r.oneTenant(use, short, func(ctx context.Context, c *admin.Client, api, id string) (admin.Tenant, error) {
+		return c.ChangeTenant(ctx, api, id, admin.TenantChange{State: admin.Some(state)})
+	})
 }
 
 func showTenant(w io.Writer, t admin.Tenant) {
@@ -204,5 +142,6 @@ func showTenant(w io.Writer, t admin.Tenant) {
 	for _, name := range slices.Sorted(maps.Keys(t.Limits)) {
 		row(w, "limit "+name, strings.Join(t.Limits[name], ","))
 	}
+	attributeRows(w, t.Attributes)
 	row(w, "created", stamp(&t.CreatedAt))
 }

@@ -18,7 +18,6 @@ import (
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/apikey"
-	"github.com/sallyport/sallyport/internal/store/memory"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC)
@@ -31,10 +30,15 @@ func testPolicy() *sallyport.Policy {
 			Keys: []sallyport.KeyForm{
 				{Prefix: "or_live_", Kind: "key", Environment: "live"},
 				{Prefix: "or_test_", Kind: "key", Environment: "test", Access: sallyport.Read, Sandbox: true},
+				{Prefix: "or_pat_", Kind: "pat"},
+				{Prefix: "or_only_", Kind: "key", Label: true, UniqueLabel: true},
 			},
 			Scopes:  []sallyport.Scope{{Name: "items:read"}, {Name: "items:write"}, {Name: "admin", GrantsAll: true}},
 			Presets: map[string][]string{"read-write": {"items:read", "items:write"}},
 			Plans:   []string{"free", "custom"},
+			Roles:   map[string][]string{"reader": {"items:read"}, "Security Analyst": {"items:read", "items:write"}},
+
+			TenantRoles: true, Categories: []string{"Findings", "Posture"},
 			Limits: []*sallyport.Limit{
 				{Name: "requests", Plans: map[string]sallyport.Windows{
 					"free":   {List: []sallyport.Window{{Max: 60, Length: time.Minute}}},
@@ -52,6 +56,7 @@ func testPolicy() *sallyport.Policy {
 				{Prefix: "pa_role_", Kind: "key", Role: true},
 			},
 			Scopes: []sallyport.Scope{{Name: "*", GrantsAll: true}},
+			Roles:  map[string][]string{"auditor": {"*"}},
 		},
 		{Name: "bare"},
 	}}
@@ -79,7 +84,11 @@ func (r *recorder) take() []string {
 
 func (r *recorder) ForgetCredential(id string)  { r.note("forget credential", id) }
 func (r *recorder) ForgetTenant(api, id string) { r.note("forget tenant", api, id) }
-func (r *recorder) Known(sallyport.Digest)      { r.note("known") }
+func (r *recorder) ForgetUser(api, tenant, id string) {
+	r.note("forget user", api, tenant, id)
+}
+func (r *recorder) Known(sallyport.Digest)           { r.note("known") }
+func (r *recorder) MarkUnchecked(api, prefix string) { r.note("unchecked", api, prefix) }
 
 // notingStore notes when a write has been committed, and fails when told to.
 type notingStore struct {
@@ -108,20 +117,39 @@ func (s *notingStore) CreateTenant(ctx context.Context, t sallyport.Tenant) erro
 	return s.do("create tenant", func() error { return s.Store.CreateTenant(ctx, t) })
 }
 
-func (s *notingStore) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, err error) {
-	err = s.do("update tenant", func() error { t, err = s.Store.UpdateTenant(ctx, api, id, change); return err })
-	return t, err
+func (s *notingStore) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, n int, err error) {
+	err = s.do("update tenant", func() error { t, n, err = s.Store.UpdateTenant(ctx, api, id, change); return err })
+	return t, n, err
 }
 
-func (s *notingStore) CreateCredential(ctx context.Context, c sallyport.Credential, d sallyport.Digest, pepper int) error {
-	return s.do("create credential", func() error { return s.Store.CreateCredential(ctx, c, d, pepper) })
+func (s *notingStore) CreateUser(ctx context.Context, u sallyport.User) error {
+	return s.do("create user", func() error { return s.Store.CreateUser(ctx, u) })
 }
 
-func (s *notingStore) UpdateCredential(ctx context.Context, api, tenant, id string, change func(*sallyport.Credential) error) (c *sallyport.Credential, err error) {
+func (s *notingStore) UpdateUser(ctx context.Context, api, tenant, id string, change func(*sallyport.User) error) (u *sallyport.User, n int, err error) {
+	err = s.do("update user", func() error { u, n, err = s.Store.UpdateUser(ctx, api, tenant, id, change); return err })
+	return u, n, err
+}
+
+func (s *notingStore) CreateCredential(ctx context.Context, c sallyport.NewCredential) error {
+	return s.do("create credential", func() error { return s.Store.CreateCredential(ctx, c) })
+}
+
+func (s *notingStore) ImportCredentials(ctx context.Context, list []sallyport.NewCredential) (done []sallyport.Imported, err error) {
+	err = s.do("import credentials", func() error { done, err = s.Store.ImportCredentials(ctx, list); return err })
+	return done, err
+}
+
+func (s *notingStore) UpdateCredential(ctx context.Context, api, tenant, id string, unique bool, change func(*sallyport.Credential) error) (c *sallyport.Credential, err error) {
 	err = s.do("update credential", func() error {
-		c, err = s.Store.UpdateCredential(ctx, api, tenant, id, change)
+		c, err = s.Store.UpdateCredential(ctx, api, tenant, id, unique, change)
 		return err
 	})
+	return c, err
+}
+
+func (s *notingStore) RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (c *sallyport.Credential, err error) {
+	err = s.do("roll credential", func() error { c, err = s.Store.RollCredential(ctx, api, tenant, id, roll); return err })
 	return c, err
 }
 
@@ -136,6 +164,9 @@ type server struct {
 	log     *bytes.Buffer
 	token   string
 	shown   bytes.Buffer // every answer so far
+
+	reload  func(context.Context) error
+	explain func(context.Context, ExplainRequest) (Explanation, error)
 }
 
 func newServer(t *testing.T) *server {
@@ -143,25 +174,24 @@ func newServer(t *testing.T) *server {
 	told := new(recorder)
 	s := &server{
 		T: t, recorder: told, policy: testPolicy(), hasher: testHasher(t, 1), log: new(bytes.Buffer),
-		store: &notingStore{Store: memory.New(), recorder: told},
+		store:   &notingStore{recorder: told},
+		reload:  func(context.Context) error { return nil },
+		explain: func(context.Context, ExplainRequest) (Explanation, error) { return Explanation{}, nil },
 	}
-	secret, made, err := EnsureToken(t.Context(), s.store, s.hasher, "")
-	if err != nil || !made {
-		t.Fatalf("EnsureToken: made %v, %v", made, err)
-	}
-	s.token = secret.Reveal()
-	s.handler, err = New(s.options())
-	if err != nil {
+	var err error
+	if s.handler, err = New(s.options()); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s.emptied()
 }
 
 func (s *server) options() Options {
 	return Options{
 		Store: s.store, Changed: s.recorder, Policy: func() *sallyport.Policy { return s.policy }, Hasher: s.hasher,
 		Now: func() time.Time { return now }, Version: "test",
-		Log: slog.New(slog.NewJSONHandler(s.log, nil)),
+		Log:     slog.New(slog.NewJSONHandler(s.log, nil)),
+		Reload:  func(ctx context.Context) error { return s.reload(ctx) },
+		Explain: func(ctx context.Context, in ExplainRequest) (Explanation, error) { return s.explain(ctx, in) },
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/apikey"
@@ -14,9 +16,6 @@ import (
 
 // TokenPrefix is what admin tokens begin with.
 const TokenPrefix = "sp_admin_"
-
-// RoleAdmin is the role of tokens that may do everything.
-const RoleAdmin = "admin"
 
 const (
 	minFileToken = 16 // characters
@@ -26,14 +25,15 @@ const (
 // tokenForms lets a guess of another shape be refused without the store.
 var tokenForms = []sallyport.KeyForm{{Prefix: TokenPrefix}}
 
-// TokenStore is where admin tokens are kept.
+// TokenStore is where admin tokens are kept. Errors wrap sallyport.ErrNotFound
+// where there is none.
 type TokenStore interface {
-	// AdminTokenByDigest returns an error that wraps sallyport.ErrNotFound
-	// where there is none.
 	AdminTokenByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.AdminToken, error)
 	CountAdminTokens(ctx context.Context) (int, error)
-	// CreateAdminToken keeps a token; tenant "" is an administrator of all.
-	CreateAdminToken(ctx context.Context, id, name, role, tenant string, d sallyport.Digest) error
+	CreateAdminToken(ctx context.Context, t sallyport.AdminToken, d sallyport.Digest) error
+	AdminTokens(ctx context.Context) ([]*sallyport.AdminToken, error)
+	// RevokeAdminToken may be called again.
+	RevokeAdminToken(ctx context.Context, id string) error
 }
 
 // EnsureToken sees to it that there is a way in: where the operator gave no
@@ -60,7 +60,8 @@ func firstToken(ctx context.Context, store TokenStore, hasher *apikey.Hasher) (s
 	if err != nil {
 		return secret, false, err
 	}
-	return secret, true, store.CreateAdminToken(ctx, id, "first", RoleAdmin, "", hasher.Digest(secret.Reveal()))
+	first := sallyport.AdminToken{ID: id, Name: "first", Role: RoleAdmin, State: sallyport.Active, CreatedAt: time.Now().UTC().Truncate(time.Second)}
+	return secret, true, store.CreateAdminToken(ctx, first, hasher.Digest(secret.Reveal()))
 }
 
 // checkFileToken refuses what can be guessed, or cannot be sent in a header.
@@ -92,47 +93,54 @@ func newID(prefix string) (string, error) {
 type authenticator struct {
 	store  TokenStore
 	hasher *apikey.Hasher
+	now    func() time.Time
 	forms  *apikey.Prefixes
 	file   *sallyport.Digest // of the operator's own token; nil: none
 }
 
 var errDenied = errors.New("no admin token")
 
-// authenticate returns the id of the token that r carries; errDenied for all
-// that a caller can do wrong, anything else is the store's failure.
-func (a *authenticator) authenticate(r *http.Request) (id string, err error) {
+// authenticate returns whose token r carries; errDenied for all that a caller
+// can do wrong, anything else is the store's failure.
+func (a *authenticator) authenticate(r *http.Request) (c caller, err error) {
 	lines := r.Header.Values("Authorization")
 	if len(lines) != 1 {
-		return "", errDenied
+		return c, errDenied
 	}
 	scheme, token, _ := strings.Cut(lines[0], " ")
 	if token = strings.Trim(token, " "); token == "" || len(token) > maxToken || !strings.EqualFold(scheme, "Bearer") {
-		return "", errDenied
+		return c, errDenied
 	}
 	if a.file != nil {
 		if d := a.hasher.Digest(token); subtle.ConstantTimeCompare(d[:], a.file[:]) == 1 {
-			return "file", nil
+			return caller{token: "file", role: RoleAdmin}, nil
 		}
 	}
 	if _, err := a.forms.Parse(token); err != nil {
-		return "", errDenied
+		return c, errDenied
 	}
 	return a.find(r.Context(), token)
 }
 
 // find asks the store, under the current pepper and those before it.
-func (a *authenticator) find(ctx context.Context, token string) (id string, err error) {
+func (a *authenticator) find(ctx context.Context, token string) (c caller, err error) {
 	for _, hasher := range append([]*apikey.Hasher{a.hasher}, a.hasher.Older()...) {
 		t, err := a.store.AdminTokenByDigest(ctx, hasher.Digest(token))
 		switch {
 		case errors.Is(err, sallyport.ErrNotFound):
 			continue
 		case err != nil:
-			return "", fmt.Errorf("find admin token: %w", err)
-		case t.Role != RoleAdmin || t.Tenant != "":
-			return "", errDenied // a token of a kind that nothing here serves
+			return c, fmt.Errorf("find admin token: %w", err)
+		case !slices.Contains(ranks, t.Role), t.Tenant != "" && t.API == "":
+			return c, errDenied // of a kind that nothing here serves
+		case t.State != sallyport.Active, ended(t, a.now()):
+			return c, errDenied
 		}
-		return t.ID, nil
+		return caller{token: t.ID, role: t.Role, api: t.API, tenant: t.Tenant, end: t.ExpiresAt}, nil
 	}
-	return "", errDenied
+	return c, errDenied
+}
+
+func ended(t *sallyport.AdminToken, now time.Time) bool {
+	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
 }

@@ -130,22 +130,6 @@ func TestTokensOutliveAChangeOfPepper(t *testing.T) {
 	call[Status](s, 200, "GET", "/admin/v1/status", "")
 }
 
-func TestTokensOfOtherKindsAreRefused(t *testing.T) {
-	s := newServer(t)
-	for _, kind := range []struct{ role, tenant string }{{"auditor", ""}, {RoleAdmin, "acme"}, {"", ""}} {
-		secret, err := apikey.Generate(TokenPrefix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := "adm_" + kind.role + kind.tenant
-		if err := s.store.CreateAdminToken(t.Context(), id, "", kind.role, kind.tenant, s.hasher.Digest(secret.Reveal())); err != nil {
-			t.Fatal(err)
-		}
-		s.token = secret.Reveal()
-		call[problem](s, 401, "GET", "/admin/v1/status", "")
-	}
-}
-
 // brokenTokens is a store that finds no token because it finds nothing.
 type brokenTokens struct {
 	Store

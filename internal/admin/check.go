@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,30 +31,44 @@ func apiNames(p *sallyport.Policy) []string {
 	return names
 }
 
-// newCredential returns the credential that in asks for, without tenant and
-// id, or an answer that names all that is wrong with in.
-func newCredential(p *sallyport.Policy, in NewKey, now time.Time) (c sallyport.Credential, err error) {
-	var f faults
-	api := p.API(in.API)
+// checkAPI returns the API called name; nil and a fault where there is none.
+func checkAPI(f *faults, p *sallyport.Policy, name string) *sallyport.API {
+	api := p.API(name)
 	if api == nil {
-		f.at("body.api", "%s is not an API of the configuration; %s", quote(in.API), list(apiNames(p)))
-		return c, f.err()
+		f.at("body.api", "%s is not an API of the configuration; %s", quote(name), list(apiNames(p)))
 	}
-	form := chooseForm(&f, api, in.Prefix, in.Environment)
-	if form == nil {
-		return c, f.err()
-	}
-	checkServed(&f, form)
-	c = sallyport.Credential{
-		API: api.Name, Kind: kindOf(form), Name: in.Name, State: sallyport.Active,
+	return api
+}
+
+// owner is whom a new key is for, as the store knows them; nil: it does not.
+type owner struct {
+	tenant *sallyport.Tenant
+	user   *sallyport.User
+}
+
+// newCredential returns the credential of form that in asks for, without its
+// id.
+func newCredential(f *faults, api *sallyport.API, form *sallyport.KeyForm, in NewKey, who owner, now time.Time) sallyport.Credential {
+	checkTenant(f, api, who.tenant)
+	checkName(f, form, in.Name)
+	return sallyport.Credential{
+		API: api.Name, Tenant: who.tenant, User: checkUser(f, form, in.User, who), Kind: kindOf(form), Name: in.Name, State: sallyport.Active,
 		Environment: form.Environment, Access: form.Access, Sandbox: form.Sandbox, Prefix: form.Prefix,
-		Scopes:     checkScopes(&f, api, form, in.Scopes),
-		AllowedIPs: checkAddresses(&f, in.AllowedIPs),
+		Scopes:     checkKeyScopes(f, api, form, in.Scopes),
+		Roles:      checkKeyRoles(f, api, form, who.tenant, in.Roles),
+		AllowedIPs: checkAddresses(f, in.AllowedIPs),
+		Attributes: checkAttributes(f, in.Attributes),
 		CreatedAt:  now,
+		ExpiresAt:  checkExpiry(f, form, in.ExpiresAt, now, now),
 	}
-	checkName(&f, form, in.Name)
-	c.ExpiresAt = checkExpiry(&f, form, in.ExpiresAt, now, now)
-	return c, f.err()
+}
+
+// identify gives c its id.
+func identify(c *sallyport.Credential, id string) {
+	c.ID, c.Principal = id, id
+	if c.User != nil {
+		c.Principal = c.User.ID
+	}
 }
 
 // chooseForm returns the form of key that is asked for by prefix, environment
@@ -84,19 +99,40 @@ func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sall
 	return nil
 }
 
-// plainKind is the kind of keys that are their own principals.
-const plainKind = "key"
+func kindOf(form *sallyport.KeyForm) string { return cmp.Or(form.Kind, sallyport.KindKey) }
 
-func kindOf(form *sallyport.KeyForm) string { return cmp.Or(form.Kind, plainKind) }
-
-// checkServed refuses kinds of keys that need what nothing here can give yet.
-func checkServed(f *faults, form *sallyport.KeyForm) {
-	switch {
-	case kindOf(form) != plainKind:
-		f.at("body.prefix", "credentials of prefix %s are of kind %s, which belong to a user; this server makes keys only", form.Prefix, form.Kind)
-	case form.Role:
-		f.at("body.prefix", "keys of prefix %s need a role, and this server has no roles of tenants yet", form.Prefix)
+// checkUser returns whom a key acts for: a personal access token for an active
+// user, all others for nobody.
+func checkUser(f *faults, form *sallyport.KeyForm, asked string, who owner) *sallyport.User {
+	const at = "body.user"
+	switch pat := kindOf(form) == sallyport.KindPAT; {
+	case !pat && asked != "":
+		f.at(at, "is for personal access tokens, and keys of prefix %s are none", form.Prefix)
+	case !pat:
+	case asked == "":
+		f.at(at, "is required: credentials of prefix %s are personal access tokens", form.Prefix)
+	case who.tenant == nil: // a fault of its own
+	case who.user == nil:
+		f.at(at, "the tenant has no such user; create it first")
+	case who.user.State != sallyport.Active:
+		f.at(at, "is %s; enable it first", who.user.State)
+	default:
+		return who.user
 	}
+	return nil
+}
+
+// checkKeyRoles returns the roles of a key; a personal access token has none of
+// its own.
+func checkKeyRoles(f *faults, api *sallyport.API, form *sallyport.KeyForm, t *sallyport.Tenant, roles []string) []string {
+	switch {
+	case kindOf(form) == sallyport.KindPAT && len(roles) > 0:
+		f.at("body.roles", "are not for credentials of prefix %s: a personal access token has its user's", form.Prefix)
+		return nil
+	case form.Role && len(roles) == 0:
+		f.at("body.roles", "keys of prefix %s need one; %s", form.Prefix, list(roleNames(api, t)))
+	}
+	return checkRoles(f, api, t, roles)
 }
 
 func checkName(f *faults, form *sallyport.KeyForm, name string) {
@@ -113,31 +149,39 @@ func checkText(f *faults, location, s string) {
 }
 
 // checkScopes returns scopes with presets spelled out, each once.
-func checkScopes(f *faults, api *sallyport.API, form *sallyport.KeyForm, scopes []string) []string {
-	var names, chosen []string
-	for _, s := range api.Scopes {
-		names = append(names, s.Name)
-	}
-	known := slices.Clone(names)
-	for preset := range api.Presets {
-		known = append(known, preset)
-	}
-	slices.Sort(known[len(names):])
-	before := len(*f)
+func checkScopes(f *faults, api *sallyport.API, scopes []string) []string {
+	known := scopeNames(api)
+	var chosen []string
 	for i, scope := range scopes {
 		preset, isPreset := api.Presets[scope]
 		switch {
-		case slices.Contains(names, scope):
-			chosen = append(chosen, scope)
 		case isPreset:
 			chosen = append(chosen, preset...)
+		case slices.Contains(known, scope):
+			chosen = append(chosen, scope)
 		default:
 			f.at(fmt.Sprintf("body.scopes[%d]", i), "%s is not a scope of %s; %s", quote(scope), api.Name, list(known))
 		}
 	}
-	chosen = unique(chosen)
+	return unique(chosen)
+}
+
+// scopeNames lists the scopes of api, and then its presets, which have other
+// names.
+func scopeNames(api *sallyport.API) []string {
+	names := make([]string, 0, len(api.Scopes)+len(api.Presets))
+	for _, s := range api.Scopes {
+		names = append(names, s.Name)
+	}
+	return append(names, slices.Sorted(maps.Keys(api.Presets))...)
+}
+
+// checkKeyScopes returns the scopes of a key.
+func checkKeyScopes(f *faults, api *sallyport.API, form *sallyport.KeyForm, scopes []string) []string {
+	before := len(*f)
+	chosen := checkScopes(f, api, scopes)
 	if len(chosen) < form.MinScopes && len(*f) == before {
-		f.at("body.scopes", "keys of prefix %s need at least %d; %s", form.Prefix, form.MinScopes, list(known))
+		f.at("body.scopes", "keys of prefix %s need at least %d; %s", form.Prefix, form.MinScopes, list(scopeNames(api)))
 	}
 	return chosen
 }
@@ -254,12 +298,15 @@ func changeCredential(p *sallyport.Policy, c *sallyport.Credential, in KeyChange
 	if in.AllowedIPs.Sent {
 		c.AllowedIPs = checkAddresses(&f, value(in.AllowedIPs))
 	}
-	if !in.Name.Sent && !in.Scopes.Sent && !in.ExpiresAt.Sent {
+	if in.Attributes.Sent {
+		c.Attributes = checkAttributes(&f, value(in.Attributes))
+	}
+	if !in.Name.Sent && !in.Scopes.Sent && !in.Roles.Sent && !in.ExpiresAt.Sent {
 		return f.err() // what needs no policy is possible when the API has gone from it
 	}
 	api := p.API(c.API)
 	if api == nil || api.KeyForm(c.Prefix) == nil {
-		f.at("body", "API %s or its key prefix is no longer in the configuration; only state and allowed_ips can change", c.API)
+		f.at("body", "API %s or its key prefix is no longer in the configuration; only state, allowed_ips and attributes can change", c.API)
 		return f.err()
 	}
 	form := api.KeyForm(c.Prefix)
@@ -268,20 +315,15 @@ func changeCredential(p *sallyport.Policy, c *sallyport.Credential, in KeyChange
 		checkName(&f, form, c.Name)
 	}
 	if in.Scopes.Sent {
-		c.Scopes = checkScopes(&f, api, form, value(in.Scopes))
+		c.Scopes = checkKeyScopes(&f, api, form, value(in.Scopes))
+	}
+	if in.Roles.Sent {
+		c.Roles = checkKeyRoles(&f, api, form, c.Tenant, value(in.Roles))
 	}
 	if in.ExpiresAt.Sent {
 		c.ExpiresAt = checkExpiry(&f, form, value(in.ExpiresAt), c.CreatedAt, now)
 	}
 	return f.err()
-}
-
-// value returns what was sent; null is the zero value.
-func value[T any](o Optional[T]) (v T) {
-	if o.Value != nil {
-		v = *o.Value
-	}
-	return v
 }
 
 // changeState sets state to what is asked for, if anything.

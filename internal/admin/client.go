@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -37,77 +36,29 @@ var ErrUnreachable = errors.New("server not reached")
 type Refused struct {
 	Status int
 	Detail string
-	Errors []string // what is wrong with which field
+	Errors []FieldError
+}
+
+// FieldError says what is wrong with one field, such as body.scopes[1]; "" is
+// the whole.
+type FieldError struct{ Location, Message string }
+
+func (e FieldError) String() string {
+	if e.Location == "" {
+		return e.Message
+	}
+	return e.Location + " " + e.Message
 }
 
 func (e *Refused) Error() string {
 	if len(e.Errors) == 0 {
 		return e.Detail
 	}
-	return e.Detail + ": " + strings.Join(e.Errors, "; ")
-}
-
-// CreateTenant makes a tenant.
-func (c *Client) CreateTenant(ctx context.Context, in NewTenant) (out Tenant, err error) {
-	return out, c.call(ctx, http.MethodPost, "/admin/v1/tenants", in, &out)
-}
-
-// Tenants lists one page of the tenants of api, after the one called after.
-func (c *Client) Tenants(ctx context.Context, api, after string) (out TenantList, err error) {
-	return out, c.call(ctx, http.MethodGet, "/admin/v1/tenants"+query("api", api, "after", after), nil, &out)
-}
-
-// Tenant shows a tenant.
-func (c *Client) Tenant(ctx context.Context, api, id string) (out Tenant, err error) {
-	return out, c.call(ctx, http.MethodGet, tenantPath(api, id), nil, &out)
-}
-
-// ChangeTenant changes a tenant.
-func (c *Client) ChangeTenant(ctx context.Context, api, id string, in TenantChange) (out Tenant, err error) {
-	return out, c.call(ctx, http.MethodPatch, tenantPath(api, id), in, &out)
-}
-
-// CreateKey makes a key. Its secret is in the answer, and nowhere again.
-func (c *Client) CreateKey(ctx context.Context, in NewKey) (out CreatedKey, err error) {
-	return out, c.call(ctx, http.MethodPost, "/admin/v1/keys", in, &out)
-}
-
-// Keys lists one page of keys; empty filters match all.
-func (c *Client) Keys(ctx context.Context, api, tenant, state, after string) (out KeyList, err error) {
-	return out, c.call(ctx, http.MethodGet, "/admin/v1/keys"+query("api", api, "tenant", tenant, "state", state, "after", after), nil, &out)
-}
-
-// Key shows a key.
-func (c *Client) Key(ctx context.Context, id string) (out Key, err error) {
-	return out, c.call(ctx, http.MethodGet, "/admin/v1/keys/"+url.PathEscape(id), nil, &out)
-}
-
-// ChangeKey changes a key.
-func (c *Client) ChangeKey(ctx context.Context, id string, in KeyChange) (out Key, err error) {
-	return out, c.call(ctx, http.MethodPatch, "/admin/v1/keys/"+url.PathEscape(id), in, &out)
-}
-
-// RevokeKey ends a key for good.
-func (c *Client) RevokeKey(ctx context.Context, id string) (out Key, err error) {
-	return out, c.call(ctx, http.MethodPost, "/admin/v1/keys/"+url.PathEscape(id)+"/revoke", nil, &out)
-}
-
-func tenantPath(api, id string) string {
-	return "/admin/v1/tenants/" + url.PathEscape(api) + "/" + url.PathEscape(id)
-}
-
-// query writes pairs of names and values, leaving out the empty ones.
-func query(pairs ...string) string {
-	values := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			values.Set(pairs[i], pairs[i+1])
-		}
+	lines := make([]string, len(e.Errors))
+	for i, one := range e.Errors {
+		lines[i] = one.String()
 	}
-	if len(values) == 0 {
-		return ""
-	}
-	return "?" + values.Encode()
+	return e.Detail + ": " + strings.Join(lines, "; ")
 }
 
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
@@ -153,11 +104,7 @@ func refusal(status int, text []byte) error {
 	}
 	r := &Refused{Status: status, Detail: problem.Detail}
 	for _, e := range problem.Errors {
-		line := e.Message
-		if e.Location != "" {
-			line = e.Location + " " + e.Message
-		}
-		r.Errors = append(r.Errors, line)
+		r.Errors = append(r.Errors, FieldError{e.Location, e.Message})
 	}
 	return r
 }

@@ -19,11 +19,14 @@ const (
 	maxBody = 1 << 20
 	// writeTimeout bounds a write, which does not end with its request.
 	writeTimeout = 10 * time.Second
+	// importTimeout is for an import, which is a thousand of them.
+	importTimeout = 25 * time.Second
 )
 
-// Store keeps tenants and keys.
+// Store keeps tenants, users, keys and admin tokens.
 type Store interface {
 	TenantStore
+	UserStore
 	KeyStore
 	TokenStore
 }
@@ -35,19 +38,26 @@ type Forgetter interface {
 	ForgetCredential(id string)
 	// ForgetTenant: the tenant has changed, and so have all its credentials.
 	ForgetTenant(api, id string)
+	// ForgetUser: the user has changed, and so have its credentials.
+	ForgetUser(api, tenant, id string)
 	// Known: there is now a credential with this digest.
 	Known(d sallyport.Digest)
+	// MarkUnchecked: there are now secrets under prefix that may have no
+	// checksum.
+	MarkUnchecked(api, prefix string)
 }
 
-// Options are what a Handler is made of. All but Token, Version and Log are
-// required.
+// Options are what a Handler is made of. All but the second half are required.
 type Options struct {
 	Store   Store
 	Changed Forgetter
 	Policy  func() *sallyport.Policy // the one in force
 	Hasher  *apikey.Hasher
 	Now     func() time.Time
-	Token   apikey.Secret // the operator's own token, from a file or the environment
+
+	Token   apikey.Secret                                              // the operator's own token, from a file or the environment
+	Reload  func(context.Context) error                                // reads the configuration again; its error is Faults where that has any
+	Explain func(context.Context, ExplainRequest) (Explanation, error) // decides without spending; sallyport.ErrNotFound: there is no such key
 	Version string
 	Log     *slog.Logger
 }
@@ -59,6 +69,8 @@ type Handler struct {
 	policy  func() *sallyport.Policy
 	hasher  *apikey.Hasher
 	now     func() time.Time
+	reload  func(context.Context) error
+	explain func(context.Context, ExplainRequest) (Explanation, error)
 	version string
 	started time.Time
 	log     *slog.Logger
@@ -77,13 +89,13 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		store: o.Store, changed: o.Changed, policy: o.Policy, hasher: o.Hasher, now: o.Now,
-		version: o.Version, started: o.Now().UTC(), log: o.Log, mux: http.NewServeMux(),
+		reload: o.Reload, explain: o.Explain, version: o.Version, started: o.Now().UTC(), log: o.Log, mux: http.NewServeMux(),
 	}
 	forms, err := apikey.Compile(tokenForms)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	h.auth = authenticator{store: o.Store, hasher: o.Hasher, forms: forms}
+	h.auth = authenticator{store: o.Store, hasher: o.Hasher, now: o.Now, forms: forms}
 	if token := o.Token.Reveal(); token != "" {
 		if err := checkFileToken(token); err != nil {
 			return nil, fmt.Errorf("admin: %w", err)
@@ -100,9 +112,14 @@ func New(o Options) (*Handler, error) {
 // register lists the operations and describes them.
 func (h *Handler) register() error {
 	api := humago.New(h.mux, h.config())
+	api.UseMiddleware(permit(api))
 	h.registerStatus(api)
 	h.registerTenants(api)
+	h.registerUsers(api)
+	h.registerRoles(api)
 	h.registerKeys(api)
+	h.registerTokens(api)
+	h.registerRuntime(api)
 	return h.describe(api.OpenAPI())
 }
 
@@ -125,7 +142,7 @@ func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary,
 		MaxBodyBytes: maxBody,
-		Errors:       []int{http.StatusUnauthorized, http.StatusServiceUnavailable},
+		Errors:       []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
 	}
 }
 
@@ -133,7 +150,7 @@ func operation(id, method, path, summary string) huma.Operation {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	token, err := h.auth.authenticate(r)
+	c, err := h.auth.authenticate(r)
 	switch {
 	case errors.Is(err, errDenied):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sallyport-admin"`)
@@ -145,12 +162,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusServiceUnavailable, "the store does not answer; please retry")
 		return
 	}
-	h.serve(w, r, token)
+	h.serve(w, r.WithContext(withCaller(r.Context(), c)))
 }
 
 // serve finds the operation. A request that none serves gets a problem, where
 // ServeMux would write plain text.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, token string) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := h.mux.Handler(r)
 	if pattern == "" {
 		refusal := &headerOnly{header: http.Header{}}
@@ -166,7 +183,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, token string) {
 	h.mux.ServeHTTP(w, r)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		// The pattern and not the path, which is the caller's to choose.
-		h.log.InfoContext(r.Context(), "admin call", "operation", pattern, "token", token)
+		h.log.InfoContext(r.Context(), "admin call", "operation", pattern, "token", callerOf(r.Context()).token)
 	}
 }
 
@@ -180,5 +197,9 @@ func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
 // writing returns a context for a write: a caller who goes away must not leave
 // it in doubt.
 func writing(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	return writingFor(ctx, writeTimeout)
+}
+
+func writingFor(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), most)
 }

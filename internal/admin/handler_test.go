@@ -28,6 +28,17 @@ func TestDescription(t *testing.T) {
 		"/admin/v1/keys":               {"get", "post"},
 		"/admin/v1/keys/{id}":          {"get", "patch"},
 		"/admin/v1/keys/{id}/revoke":   {"post"},
+		"/admin/v1/keys/{id}/roll":     {"post"},
+		"/admin/v1/keys/import":        {"post"},
+		"/admin/v1/users":              {"get", "post"},
+		"/admin/v1/roles":              {"get"},
+		"/admin/v1/tokens":             {"get", "post"},
+		"/admin/v1/tokens/{id}/revoke": {"post"},
+		"/admin/v1/reload":             {"post"},
+		"/admin/v1/explain":            {"post"},
+
+		"/admin/v1/users/{api}/{tenant}/{id}":   {"get", "patch"},
+		"/admin/v1/roles/{api}/{tenant}/{name}": {"put", "delete"},
 	}
 	for path, methods := range want {
 		for _, method := range methods {

@@ -26,11 +26,11 @@ func TestKeyIsCreatedOnceShown(t *testing.T) {
 	secret := made.Secret.Reveal()
 	end := now.Truncate(time.Second).Add(90 * day)
 	want := Key{
-		KeyID: made.KeyID, API: "orders", Tenant: "acme", Name: "ci",
-		Scopes: []string{"items:read", "items:write", "admin"}, Environment: "test",
+		KeyID: made.KeyID, API: "orders", Tenant: "acme", Kind: "key", Principal: made.KeyID, Name: "ci",
+		Scopes: []string{"items:read", "items:write", "admin"}, Roles: []string{}, Environment: "test",
 		Prefix: "or_test_", Last4: secret[len(secret)-4:], Masked: "or_test_•••••" + secret[len(secret)-4:],
 		State: "active", CreatedAt: now.Truncate(time.Second), ExpiresAt: &end,
-		AllowedIPs: []string{"192.0.2.7", "2001:db8::/32", "10.0.0.0/8"},
+		AllowedIPs: []string{"192.0.2.7", "2001:db8::/32", "10.0.0.0/8"}, Attributes: map[string]string{},
 	}
 	if diff := cmp.Diff(want, made.Key); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
@@ -121,8 +121,8 @@ func TestBadKeys(t *testing.T) {
 		{`{"api":"parts","tenant":"acme","prefix":"pa_aged_"}`, "body.expires_at", "live at most 365d"},
 		{`{"api":"parts","tenant":"acme","prefix":"pa_aged_","expires_at":"366d"}`, "body.expires_at", "live at most 365d"},
 		{`{"api":"parts","tenant":"acme","prefix":"pa_aged_","expires_at":"6d"}`, "body.expires_at", "live at least 7d"},
-		{`{"api":"parts","tenant":"acme","prefix":"pa_pat_"}`, "body.prefix", "belong to a user"},
-		{`{"api":"parts","tenant":"acme","prefix":"pa_role_"}`, "body.prefix", "need a role"},
+		{`{"api":"parts","tenant":"acme","prefix":"pa_pat_"}`, "body.user", "is required"},
+		{`{"api":"parts","tenant":"acme","prefix":"pa_role_"}`, "body.roles", "need one; use one of auditor"},
 	} {
 		got := call[problem](s, 422, "POST", "/admin/v1/keys", test.body)
 		where, text := details(got)
@@ -329,6 +329,9 @@ func TestKeysArePagedAndFiltered(t *testing.T) {
 				t.Errorf("pages of %d%s: %q, want %q", size, filter, got, want)
 			}
 		}
+	}
+	if page := call[KeyList](s, 200, "GET", "/admin/v1/keys?after="+acme[len(acme)-1], ""); len(page.Keys) != 0 || page.Next != "" {
+		t.Errorf("beyond the end: %+v", page)
 	}
 	for query, where := range map[string]string{
 		"limit=501": "query.limit", "limit=0": "query.limit", "limit=x": "query.limit",

@@ -61,7 +61,7 @@ func formatLength(d time.Duration) string {
 
 const windowForm = `a window is MAX/LENGTH, such as 60/1m or 1000/1h, or with a burst 60/1m+15%`
 
-// parseWindow reads what formatWindow writes.
+// parseWindow reads what FormatWindow writes.
 func parseWindow(s string) (w sallyport.Window, err error) {
 	most, rest, _ := strings.Cut(s, "/")
 	length, burst, bursts := strings.Cut(rest, "+")
@@ -83,7 +83,8 @@ func parseWindow(s string) (w sallyport.Window, err error) {
 	return w, nil
 }
 
-func formatWindow(w sallyport.Window) string {
+// FormatWindow writes a window as operators do, such as 60/1m or 60/1m+15%.
+func FormatWindow(w sallyport.Window) string {
 	s := strconv.FormatUint(w.Max, 10) + "/" + formatLength(w.Length)
 	if w.Burst > 0 {
 		s += "+" + strconv.FormatUint(uint64(w.Burst), 10) + "%"

@@ -18,8 +18,8 @@ func TestWindow(t *testing.T) {
 		{"1000000000/1w", "1000000000/7d", sallyport.Window{Max: 1e9, Length: 7 * day}},
 	} {
 		got, err := parseWindow(test.in)
-		if err != nil || got != test.want || formatWindow(got) != test.out {
-			t.Errorf("parseWindow(%q) = %+v, %v, printed %s; want %+v, printed %s", test.in, got, err, formatWindow(got), test.want, test.out)
+		if err != nil || got != test.want || FormatWindow(got) != test.out {
+			t.Errorf("parseWindow(%q) = %+v, %v, printed %s; want %+v, printed %s", test.in, got, err, FormatWindow(got), test.want, test.out)
 		}
 	}
 	for _, bad := range []string{
@@ -42,9 +42,9 @@ func FuzzWindow(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseWindow(formatWindow(w))
+		again, err := parseWindow(FormatWindow(w))
 		if err != nil || again != w || w.Max == 0 || w.Length < time.Second || w.Length%time.Second != 0 {
-			t.Fatalf("%q reads as %+v, which prints as %s and reads as %+v, %v", s, w, formatWindow(w), again, err)
+			t.Fatalf("%q reads as %+v, which prints as %s and reads as %+v, %v", s, w, FormatWindow(w), again, err)
 		}
 	})
 }

@@ -22,6 +22,16 @@ func (f *faults) at(location, format string, args ...any) {
 	*f = append(*f, &huma.ErrorDetail{Location: location, Message: fmt.Sprintf(format, args...)})
 }
 
+// within returns f with the locations of a body that stands at location, in
+// place of the whole.
+func (f faults) within(location string) faults {
+	for _, fault := range f {
+		detail := fault.(*huma.ErrorDetail)
+		detail.Location = location + strings.TrimPrefix(detail.Location, "body")
+	}
+	return f
+}
+
 // err returns the answer to a request with faults, nil where there is none.
 func (f faults) err() error {
 	if len(f) == 0 {
@@ -58,7 +68,7 @@ func unavailable() error {
 }
 
 // longestWord is how long a word may be that is repeated to its sender: every
-// key is longer.
+// key that we make is longer.
 const longestWord = 38
 
 // quote shows a word that an operator wrote, unless it may be a secret in the

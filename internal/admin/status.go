@@ -14,14 +14,20 @@ func (h *Handler) registerStatus(api huma.API) {
 	huma.Register(api, operation("status", http.MethodGet, "/admin/v1/status", "Say what is running"), h.status)
 }
 
-func (h *Handler) status(context.Context, *struct{}) (*answer[Status], error) {
-	policy := h.policy()
+func (h *Handler) status(ctx context.Context, _ *struct{}) (*answer[Status], error) {
+	policy := h.policyFor(ctx)
 	s := Status{
 		Version: h.version, StartedAt: h.started, UptimeSeconds: int64(h.now().Sub(h.started) / time.Second),
 		Chain: policy.Chain.String(), APIs: []APIStatus{},
 	}
 	for _, a := range policy.APIs {
 		s.APIs = append(s.APIs, apiStatus(a))
+	}
+	if callerOf(ctx).api == "" {
+		var err error
+		if s.Peppers, err = h.store.Peppers(ctx); err != nil {
+			return nil, h.problem(ctx, "count secrets", "secret", err)
+		}
 	}
 	return &answer[Status]{s}, nil
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,12 +23,10 @@ type TenantStore interface {
 	Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error)
 	// Tenants lists those of one API, in the order of their ids, behind after.
 	Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error)
-	// UpdateTenant returns change's error as it is, and then changes nothing.
-	UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (*sallyport.Tenant, error)
+	// UpdateTenant returns change's error as it is, and then changes nothing;
+	// else also how many personal access tokens the change revoked.
+	UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error)
 }
-
-// answer is what an operation returns.
-type answer[T any] struct{ Body T }
 
 func (h *Handler) registerTenants(api huma.API) {
 	create := operation("create-tenant", http.MethodPost, "/admin/v1/tenants", "Create a tenant")
@@ -35,11 +34,11 @@ func (h *Handler) registerTenants(api huma.API) {
 	huma.Register(api, create, h.createTenant)
 	huma.Register(api, operation("list-tenants", http.MethodGet, "/admin/v1/tenants", "List tenants, by API and id"), h.listTenants)
 	huma.Register(api, operation("show-tenant", http.MethodGet, "/admin/v1/tenants/{api}/{id}", "Show a tenant"), h.showTenant)
-	huma.Register(api, operation("change-tenant", http.MethodPatch, "/admin/v1/tenants/{api}/{id}", "Change a tenant's plan, name, state or limits"), h.changeTenant)
+	huma.Register(api, operation("change-tenant", http.MethodPatch, "/admin/v1/tenants/{api}/{id}", "Change a tenant's plan, name, state, limits or attributes"), h.changeTenant)
 }
 
-func (h *Handler) createTenant(ctx context.Context, in *struct{ Body NewTenant }) (*answer[Tenant], error) {
-	t, err := newTenant(h.policy(), in.Body, h.moment())
+func (h *Handler) createTenant(ctx context.Context, in *struct{ Body NewTenant }) (*tagged[Tenant], error) {
+	t, err := newTenant(h.policyFor(ctx), in.Body, h.moment())
 	if err != nil {
 		return nil, err
 	}
@@ -51,37 +50,86 @@ func (h *Handler) createTenant(ctx context.Context, in *struct{ Body NewTenant }
 	// A look for it that found nothing may be remembered.
 	h.changed.ForgetTenant(t.API, t.ID)
 	h.log.InfoContext(ctx, "tenant created", "api", t.API, "tenant", t.ID)
-	return &answer[Tenant]{showTenant(&t)}, nil
+	return show("", showTenant(&t))
+}
+
+// tenant returns a tenant that the caller's token reaches.
+func (h *Handler) tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error) {
+	if !callerOf(ctx).covers(api, id) {
+		return nil, errElsewhere
+	}
+	return h.store.Tenant(ctx, api, id)
 }
 
 func (h *Handler) showTenant(ctx context.Context, in *struct {
-	API string `path:"api"`
-	ID  string `path:"id"`
-}) (*answer[Tenant], error) {
-	t, err := h.store.Tenant(ctx, in.API, in.ID)
+	API         string `path:"api"`
+	ID          string `path:"id"`
+	IfNoneMatch string `header:"If-None-Match"`
+}) (*tagged[Tenant], error) {
+	t, err := h.tenant(ctx, in.API, in.ID)
 	if err != nil {
 		return nil, h.problem(ctx, "show tenant", "tenant", err)
 	}
-	return &answer[Tenant]{showTenant(t)}, nil
+	return show(in.IfNoneMatch, showTenant(t))
 }
 
 func (h *Handler) changeTenant(ctx context.Context, in *struct {
-	API  string `path:"api"`
-	ID   string `path:"id"`
-	Body TenantChange
-}) (*answer[Tenant], error) {
-	ctx, cancel := writing(ctx)
-	defer cancel()
-	policy := h.policy()
-	t, err := h.store.UpdateTenant(ctx, in.API, in.ID, func(t *sallyport.Tenant) error {
+	API     string `path:"api"`
+	ID      string `path:"id"`
+	IfMatch string `header:"If-Match"`
+	Body    TenantChange
+}) (*tagged[Tenant], error) {
+	c, policy := callerOf(ctx), h.policyFor(ctx)
+	if !c.covers(in.API, in.ID) {
+		return nil, h.problem(ctx, "change tenant", "tenant", errElsewhere)
+	}
+	if err := mayChange(c, in.Body); err != nil {
+		return nil, err
+	}
+	t, _, err := h.updateTenant(ctx, "change tenant", in.API, in.ID, func(t *sallyport.Tenant) error {
+		if err := ifMatch(in.IfMatch, showTenant(t)); err != nil {
+			return err
+		}
 		return changeTenant(policy, t, in.Body)
 	})
-	h.changed.ForgetTenant(in.API, in.ID)
 	if err != nil {
-		return nil, h.problem(ctx, "change tenant", "tenant", err)
+		return nil, err
 	}
-	h.log.InfoContext(ctx, "tenant changed", "api", t.API, "tenant", t.ID, "state", t.State.String())
-	return &answer[Tenant]{showTenant(t)}, nil
+	return show("", showTenant(t))
+}
+
+// updateTenant changes a tenant and tells the caches, also where the store
+// failed: it may have changed the tenant all the same.
+func (h *Handler) updateTenant(ctx context.Context, doing, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
+	t, ended, err = h.store.UpdateTenant(ctx, api, id, change)
+	h.changed.ForgetTenant(api, id)
+	if err != nil {
+		return nil, 0, h.problem(ctx, doing, "tenant", err)
+	}
+	h.log.InfoContext(ctx, "tenant changed", "doing", doing, "api", t.API, "tenant", t.ID, "state", t.State.String(), "tokens_revoked", ended)
+	return t, ended, nil
+}
+
+// mayChange refuses what is not the tenant's own to change.
+func mayChange(c caller, in TenantChange) error {
+	if c.tenant == "" {
+		return nil
+	}
+	var f faults
+	for _, field := range []struct {
+		name string
+		sent bool
+	}{{"plan", in.Plan.Sent}, {"limits", in.Limits.Sent}, {"state", in.State.Sent}} {
+		if field.sent {
+			f.at("body."+field.name, "is not for an admin token of one tenant to change")
+		}
+	}
+	if len(f) == 0 {
+		return nil
+	}
+	return huma.Error403Forbidden("this is not for an admin token of one tenant", f...)
 }
 
 func (h *Handler) listTenants(ctx context.Context, in *struct {
@@ -89,9 +137,13 @@ func (h *Handler) listTenants(ctx context.Context, in *struct {
 	After string `query:"after" doc:"The next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }) (*answer[TenantList], error) {
-	apis := apiNames(h.policy())
+	c := callerOf(ctx)
+	apis := apiNames(h.policyFor(ctx))
 	if in.API != "" {
 		apis = []string{in.API}
+	}
+	if c.api != "" { // which may have gone from the configuration
+		apis = []string{c.api}
 	}
 	var last string
 	if in.After != "" {
@@ -102,22 +154,52 @@ func (h *Handler) listTenants(ctx context.Context, in *struct {
 		}
 		apis, last = apis[at:], id
 	}
-	page := TenantList{Tenants: []Tenant{}}
+	switch {
+	case c.api != "" && in.API != "" && in.API != c.api:
+		return &answer[TenantList]{TenantList{Tenants: []Tenant{}}}, nil
+	case c.tenant != "":
+		return h.ownTenant(ctx, c, last)
+	}
+	page, err := h.tenantPage(ctx, apis, last, in.Limit)
+	if err != nil {
+		return nil, h.problem(ctx, "list tenants", "tenant", err)
+	}
+	return &answer[TenantList]{page}, nil
+}
+
+// tenantPage lists at most limit tenants of apis, those of the first one after
+// last.
+func (h *Handler) tenantPage(ctx context.Context, apis []string, last string, limit int) (page TenantList, err error) {
+	page.Tenants = []Tenant{}
 	for _, api := range apis {
 		// One more than asked for tells whether there is a next page.
-		found, err := h.store.Tenants(ctx, api, last, in.Limit+1-len(page.Tenants))
+		found, err := h.store.Tenants(ctx, api, last, limit+1-len(page.Tenants))
 		if err != nil {
-			return nil, h.problem(ctx, "list tenants", "tenant", err)
+			return page, err
 		}
 		last = ""
 		for _, t := range found {
-			if len(page.Tenants) == in.Limit {
-				end := page.Tenants[in.Limit-1]
+			if len(page.Tenants) == limit {
+				end := page.Tenants[limit-1]
 				page.Next = end.API + "/" + end.ID
-				return &answer[TenantList]{page}, nil
+				return page, nil
 			}
 			page.Tenants = append(page.Tenants, showTenant(t))
 		}
+	}
+	return page, nil
+}
+
+// ownTenant is the list for a token of one tenant.
+func (h *Handler) ownTenant(ctx context.Context, c caller, last string) (*answer[TenantList], error) {
+	page := TenantList{Tenants: []Tenant{}}
+	t, err := h.store.Tenant(ctx, c.api, c.tenant)
+	switch {
+	case errors.Is(err, sallyport.ErrNotFound), err == nil && t.ID <= last:
+	case err != nil:
+		return nil, h.problem(ctx, "list tenants", "tenant", err)
+	default:
+		page.Tenants = append(page.Tenants, showTenant(t))
 	}
 	return &answer[TenantList]{page}, nil
 }
@@ -128,26 +210,31 @@ func errAfter() error {
 	return f.err()
 }
 
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$`)
+// idForm is that of the ids of tenants and users.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$`)
 
 // newTenant returns the tenant that in asks for.
 func newTenant(p *sallyport.Policy, in NewTenant, now time.Time) (t sallyport.Tenant, err error) {
 	var f faults
-	if !tenantID.MatchString(in.ID) {
-		f.at("body.id", "an id is at most 128 letters, digits and ._:@-, beginning with a letter or digit")
-	}
+	checkID(&f, in.ID)
 	checkText(&f, "body.name", in.Name)
-	api := p.API(in.API)
+	attributes := checkAttributes(&f, in.Attributes)
+	api := checkAPI(&f, p, in.API)
 	if api == nil {
-		f.at("body.api", "%s is not an API of the configuration; %s", quote(in.API), list(apiNames(p)))
 		return t, f.err()
 	}
 	t = sallyport.Tenant{
 		ID: in.ID, API: in.API, Name: in.Name, Plan: in.Plan, State: sallyport.Active,
-		Limits: checkLimits(&f, api, in.Limits), CreatedAt: now,
+		Limits: checkLimits(&f, api, in.Limits), Attributes: attributes, CreatedAt: now,
 	}
 	checkPlan(&f, api, &t)
 	return t, f.err()
+}
+
+func checkID(f *faults, id string) {
+	if !idForm.MatchString(id) {
+		f.at("body.id", "an id is at most 128 letters, digits and ._:@-, beginning with a letter or digit")
+	}
 }
 
 // changeTenant applies in to t, or says what is wrong with it.
@@ -161,12 +248,15 @@ func changeTenant(p *sallyport.Policy, t *sallyport.Tenant, in TenantChange) err
 		t.Name = value(in.Name)
 		checkText(&f, "body.name", t.Name)
 	}
+	if in.Attributes.Sent {
+		t.Attributes = checkAttributes(&f, value(in.Attributes))
+	}
 	if !in.Plan.Sent && !in.Limits.Sent {
 		return f.err() // what needs no policy is possible when the API has gone from it
 	}
 	api := p.API(t.API)
 	if api == nil {
-		f.at("body", "API %s is no longer in the configuration; only name and state can change", t.API)
+		f.at("body", "API %s is no longer in the configuration; only name, attributes and state can change", t.API)
 		return f.err()
 	}
 	if in.Plan.Sent {
@@ -244,11 +334,11 @@ func showTenant(t *sallyport.Tenant) Tenant {
 	limits := make(map[string][]string, len(t.Limits))
 	for name, windows := range t.Limits {
 		for _, w := range windows {
-			limits[name] = append(limits[name], formatWindow(w))
+			limits[name] = append(limits[name], FormatWindow(w))
 		}
 	}
 	return Tenant{
 		API: t.API, ID: t.ID, Name: t.Name, Plan: t.Plan, State: t.State.String(),
-		Limits: limits, CreatedAt: t.CreatedAt,
+		Limits: limits, Attributes: showAttributes(t.Attributes), CreatedAt: t.CreatedAt,
 	}
 }

@@ -12,10 +12,10 @@ import (
 func TestTenantIsCreatedShownAndChanged(t *testing.T) {
 	s := newServer(t)
 	made := call[Tenant](s, 201, "POST", "/admin/v1/tenants",
-		`{"api":"orders","id":"acme","name":"Acme Ltd","plan":"custom","limits":{"requests":["60/1m","90000/24h+15%"]}}`)
+		`{"api":"orders","id":"acme","name":"Acme Ltd","plan":"custom","limits":{"requests":["60/1m","90000/24h+15%"]},"attributes":{"team":"blue"}}`)
 	want := Tenant{
 		API: "orders", ID: "acme", Name: "Acme Ltd", Plan: "custom", State: "active",
-		Limits: map[string][]string{"requests": {"60/1m", "90000/1d+15%"}}, CreatedAt: now.Truncate(1e9),
+		Limits: map[string][]string{"requests": {"60/1m", "90000/1d+15%"}}, Attributes: map[string]string{"team": "blue"}, CreatedAt: now.Truncate(1e9),
 	}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
@@ -24,8 +24,8 @@ func TestTenantIsCreatedShownAndChanged(t *testing.T) {
 		t.Errorf("shown (-want +got):\n%s", diff)
 	}
 	s.take()
-	changed := call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"plan":"free","limits":null,"state":"disabled"}`)
-	want.Plan, want.Limits, want.State = "free", map[string][]string{}, "disabled"
+	changed := call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"plan":"free","limits":null,"state":"disabled","attributes":null}`)
+	want.Plan, want.Limits, want.State, want.Attributes = "free", map[string][]string{}, "disabled", map[string]string{}
 	if diff := cmp.Diff(want, changed); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
@@ -59,6 +59,11 @@ func TestBadTenants(t *testing.T) {
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"a b","plan":"free"}`, 422, "body.id", ""},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x\u0000","plan":"free"}`, 422, "body.id", ""},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","name":"a\nb","plan":"free"}`, 422, "body.name", "control character"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","attributes":{"a b":"c"}}`, 422, "body.attributes", "letters, digits"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","attributes":{"a":"b\nc"}}`, 422, "body.attributes.a", "not printable"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","attributes":{"a":"` + strings.Repeat("x", 257) + `"}}`, 422, "body.attributes.a", "at most 256"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","attributes":{"a":1}}`, 422, "body.attributes.a", "expected string"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","attributes":{` + manyPairs(33) + `}}`, 422, "body.attributes", "at most 32"},
 		{"POST /admin/v1/tenants", `{"api":"orders","plan":"free"}`, 422, "body", "required property id"},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","colour":"red"}`, 422, "body.colour", "unexpected property"},
 		{"POST /admin/v1/tenants", `{"api":7,"id":"x","plan":"free"}`, 422, "body.api", "expected string"},
@@ -97,6 +102,15 @@ func TestBadTenants(t *testing.T) {
 	if n := len(call[TenantList](s, 200, "GET", "/admin/v1/tenants", "").Tenants); n != 2 {
 		t.Errorf("%d tenants, want the 2 from before", n)
 	}
+}
+
+// manyPairs are n attributes.
+func manyPairs(n int) string {
+	var pairs []string
+	for i := range n {
+		pairs = append(pairs, fmt.Sprintf(`"a%d":"x"`, i))
+	}
+	return strings.Join(pairs, ",")
 }
 
 func TestTenantsArePaged(t *testing.T) {

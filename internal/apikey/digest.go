@@ -89,6 +89,10 @@ func (h *Hasher) Version() int { return h.version }
 // that is not found under h may have been stored under one of them.
 func (h *Hasher) Older() []*Hasher { return h.older }
 
+// Derive returns a key for purpose: another one for each, and for each pepper.
+// No secret has it for its digest: secrets hold no spaces.
+func (h *Hasher) Derive(purpose string) [32]byte { return h.Digest("key derived for " + purpose) }
+
 // Digest returns what is stored of secret.
 func (h *Hasher) Digest(secret string) sallyport.Digest {
 	return h.DigestOfSum(sha256.Sum256(bytesOf(secret)))

@@ -88,7 +88,7 @@ func (p *Prefixes) Parse(raw string) (*sallyport.KeyForm, error) {
 	if form.LegacyBody {
 		// Our own keys have this shape too. Their checksum is not asked
 		// for: an imported secret may look like them and have none.
-		if len(body) < minLegacy || len(body) > maxLegacy || !isToken(body) {
+		if !isImportable(body) {
 			return nil, ErrMalformed
 		}
 		return form, nil
@@ -101,6 +101,20 @@ func (p *Prefixes) Parse(raw string) (*sallyport.KeyForm, error) {
 		return nil, ErrChecksum
 	}
 	return form, nil
+}
+
+// Importable returns the form of the longest registered prefix of raw, if raw
+// has a shape that imported keys may have, which needs no checksum; else nil.
+func (p *Prefixes) Importable(raw string) *sallyport.KeyForm {
+	form := p.match(raw)
+	if form == nil || !isImportable(raw[len(form.Prefix):]) {
+		return nil
+	}
+	return form
+}
+
+func isImportable(body string) bool {
+	return len(body) >= minLegacy && len(body) <= maxLegacy && isToken(body)
 }
 
 // match finds the longest registered prefix of raw. It is the last one that

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,7 @@ import (
 // Options is what a server needs besides its configuration.
 type Options struct {
 	Config  *config.Config
+	Reload  func() (*config.Config, []sallyport.Fault) // reads the configuration again; nil: it cannot change
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
@@ -34,8 +37,19 @@ type Options struct {
 // App is a server that is bound and ready to run.
 type App struct {
 	log        *slog.Logger
-	policy     *sallyport.Policy
+	now        func() time.Time
+	config     *config.Config // as the server was started with
+	read       func() (*config.Config, []sallyport.Fault)
+	reloading  sync.Mutex
+	policy     atomic.Pointer[sallyport.Policy]
+	authorizer *extauthz.Authorizer
+	limits     *ratelimit.Server
+	checks     *telemetry.Checks
+	reloads    *telemetry.Reloads
 	store      *sqlite.Store
+	hasher     *apikey.Hasher
+	renewals   chan renewal
+	background sync.WaitGroup
 	finder     *extauthz.Finder
 	grpc       *grpc.Server
 	health     *health.Server
@@ -58,15 +72,14 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Log, policy: o.Config.Policy}
+	a := &App{log: o.Log, now: o.Now, config: o.Config, read: o.Reload, renewals: make(chan renewal, maxRenewals)}
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
 
-	hasher, err := newHasher(o.Config.Pepper)
-	if err != nil {
+	if a.hasher, err = newHasher(o.Config.Peppers); err != nil {
 		return nil, err
 	}
 	if a.store, err = openStore(ctx, o.Config.Store); err != nil {
@@ -75,29 +88,41 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.finder, err = a.newFinder(ctx, o.Config.Cache); err != nil {
 		return nil, err
 	}
-	checks := new(telemetry.Checks)
-	checks.Know(a.policy)
-
+	if err := a.knowSecrets(ctx); err != nil {
+		return nil, err
+	}
+	a.checks, a.reloads = new(telemetry.Checks), new(telemetry.Reloads)
 	counters := ratelimit.NewMemory()
-	authorizer := extauthz.New(hasher, a.finder, ratelimit.Limiter{Counters: counters}, o.Now)
-	if err := authorizer.Load(a.policy); err != nil {
+	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: counters}, o.Now)
+	a.limits = ratelimit.NewServer(counters, o.Now, a.checks.Limited)
+	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
 	}
-	limits := ratelimit.NewServer(counters, o.Now, checks.Limited)
-	if err := limits.Load(a.policy); err != nil {
-		return nil, err
-	}
-	a.newGRPC(extauthz.NewServer(authorizer, checks), limits)
-
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(checks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := a.newHTTP(ctx, o, hasher, registry); err != nil {
+	var recorder extauthz.Recorder = a.checks
+	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
+		log := telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
+		recorder = recorders{a.checks, log}
+		registry.MustRegister(log)
+	}
+	a.newGRPC(extauthz.NewServer(a.authorizer, recorder), a.limits)
+	registry.MustRegister(a.checks, a.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err
 	}
 	if err := a.listen(o.Config.Listen); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// recorders are told one after the other.
+type recorders []extauthz.Recorder
+
+func (r recorders) Record(d *sallyport.Decision, took time.Duration) {
+	for _, one := range r {
+		one.Record(d, took)
+	}
 }
 
 // newFinder makes the credential cache over the store, with complete knowledge
@@ -116,7 +141,7 @@ func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, 
 		filter.Add(d)
 	}
 	return extauthz.NewFinder(a.store, extauthz.FinderOptions{
-		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter,
+		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter, Renew: a.renew,
 	})
 }
 
@@ -129,6 +154,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	go func() { failed <- a.http.Serve(a.httpListen) }()
 	a.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	watching, stop := context.WithCancel(context.Background())
+	a.background.Go(func() { a.watchStore(watching) })
+	a.background.Go(func() { a.renewSecrets(watching) })
 
 	var err error
 	ended := 0
@@ -139,6 +167,8 @@ func (a *App) Run(ctx context.Context) error {
 		err = fmt.Errorf("serve: %w", err)
 	}
 	a.stop()
+	stop()
+	a.background.Wait()
 	for ; ended <= len(a.listeners); ended++ {
 		<-failed
 	}

@@ -163,12 +163,12 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 		spoil func(*config.Config)
 		want  string
 	}{
-		"pepper missing": {func(c *config.Config) { c.Pepper.File += ".gone" }, "pepper: the file"},
-		"pepper unset":   {func(c *config.Config) { c.Pepper = config.Secret{Env: "SALLYPORT_TEST_UNSET"} }, "SALLYPORT_TEST_UNSET is not set"},
-		"store":          {func(c *config.Config) { c.Store = "sqlite://" + filepath.Dir(c.Pepper.File) }, "store: "},
+		"pepper missing": {func(c *config.Config) { c.Peppers[0].File += ".gone" }, "pepper: the file"},
+		"pepper unset":   {func(c *config.Config) { c.Peppers[0].Secret = config.Secret{Env: "SALLYPORT_TEST_UNSET"} }, "SALLYPORT_TEST_UNSET is not set"},
+		"store":          {func(c *config.Config) { c.Store = "sqlite://" + filepath.Dir(c.Peppers[0].File) }, "store: "},
 		"store's kind":   {func(c *config.Config) { c.Store = "mysql://x" }, "is not sqlite:///PATH"},
-		"admin token":    {func(c *config.Config) { c.Admin.Token.File = c.Pepper.File + ".gone" }, "admin.token: the file"},
-		"socket":         {func(c *config.Config) { c.Listen.GRPC = config.List{"unix://" + c.Pepper.File + "/s.sock"} }, "listen on "},
+		"admin token":    {func(c *config.Config) { c.Admin.Token.File = c.Peppers[0].File + ".gone" }, "admin.token: the file"},
+		"socket":         {func(c *config.Config) { c.Listen.GRPC = config.List{"unix://" + c.Peppers[0].File + "/s.sock"} }, "listen on "},
 		"address":        {func(c *config.Config) { c.Listen.HTTP = "nonsense" }, "listen: "},
 	} {
 		t.Run(name, func(t *testing.T) {

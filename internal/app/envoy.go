@@ -38,5 +38,5 @@ func localReply(answers *render.Answers, api *sallyport.API, k sallyport.Kind) s
 	}
 	r := answers.Refuse(k, &vars, &sallyport.Verdict{}, time.Time{}, nil, &text)
 	body := strings.ReplaceAll(r.Body, "%", "%%")
-	return strings.ReplaceAll(body, requestIDHere, "%REQ(X-REQUEST-ID)%")
+	return strings.ReplaceAll(body, requestIDHere, "%REQ(X-REQUEST-ID?X-SALLYPORT-SID)%")
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
@@ -20,24 +19,26 @@ import (
 )
 
 // newHTTP makes the plain HTTP side: admin API, metrics and health.
-func (a *App) newHTTP(ctx context.Context, o Options, hasher *apikey.Hasher, metrics prometheus.Gatherer) error {
+func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gatherer) error {
 	own, err := readSecret(o.Config.Admin.Token)
 	if err != nil {
 		return fmt.Errorf("admin.token: %w", err)
 	}
 	token := strings.TrimSpace(string(own))
-	if a.adminToken, a.tokenMade, err = admin.EnsureToken(ctx, a.store, hasher, token); err != nil {
+	if a.adminToken, a.tokenMade, err = admin.EnsureToken(ctx, a.store, a.hasher, token); err != nil {
 		return fmt.Errorf("admin token: %w", err)
 	}
 	handler, err := admin.New(admin.Options{
-		Store: a.store, Changed: a.finder, Policy: func() *sallyport.Policy { return a.policy }, Hasher: hasher,
+		Store: a.store, Changed: a.finder, Policy: a.policy.Load, Hasher: a.hasher,
 		Now: o.Now, Token: apikey.NewSecret(token), Version: o.Version, Log: o.Log,
+		Reload: a.Reload, Explain: a.explain,
 	})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/admin/", handler)
+	mux.HandleFunc("/", handler.ServeEndpoint)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
@@ -64,17 +65,24 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// newHasher reads the pepper.
-func newHasher(from config.Secret) (*apikey.Hasher, error) {
-	text, err := readSecret(from)
-	if err != nil {
-		return nil, fmt.Errorf("pepper: %w", err)
+// newHasher reads the peppers: the current one, and those before it.
+func newHasher(from []config.Pepper) (*apikey.Hasher, error) {
+	var peppers []apikey.Pepper
+	for _, p := range from {
+		text, err := readSecret(p.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("pepper: %w", err)
+		}
+		pepper, err := apikey.ParsePepper(text)
+		if err != nil {
+			return nil, fmt.Errorf("pepper: %w", err)
+		}
+		peppers = append(peppers, pepper.WithVersion(int(p.Version)))
 	}
-	pepper, err := apikey.ParsePepper(text)
-	if err != nil {
-		return nil, fmt.Errorf("pepper: %w", err)
+	if len(peppers) == 0 {
+		return nil, errors.New("pepper: none is configured")
 	}
-	return apikey.NewHasher(pepper)
+	return apikey.NewHasher(peppers[0], peppers[1:]...)
 }
 
 // readSecret reads a secret from where it is kept; nothing configured is no

@@ -27,6 +27,8 @@ func compileAPI(f *faults, name string, in *API) *sallyport.API {
 		a.add(a.path, "is not the name of an API", "write lower-case letters, digits and -, beginning with a letter")
 	}
 	a.general()
+	a.attributes()
+	a.cors()
 	a.credentials()
 	a.permissions()
 	a.tiers()
@@ -45,6 +47,7 @@ func (a *api) general() {
 	in, out := a.in, a.out
 	out.Upstream, out.TrustedHops = in.Upstream, in.TrustedHops
 	out.RequestIDPrefix = in.RequestID.Prefix
+	out.Shadow = a.mode(a.sub("mode"), in.Mode)
 	out.Media = sallyport.Media{Accept: in.Media.Accept, Content: in.Media.Content}
 	out.Grace = time.Duration(in.OnFailure.Grace)
 	out.OnFailure.QuotaOpen = in.OnFailure.Quota == "open"
@@ -71,6 +74,12 @@ func (a *api) general() {
 	}
 	a.oneOf(a.sub("on_failure.credentials"), "choice", in.OnFailure.Credentials, "closed")
 	a.oneOf(a.sub("on_failure.quota"), "choice", in.OnFailure.Quota, "closed", "open")
+}
+
+// mode reports whether a mode is shadow.
+func (a *api) mode(path, mode string) bool {
+	a.oneOf(path, "mode", mode, "enforce", "shadow")
+	return mode == "shadow"
 }
 
 // hosts checks a list of hosts and returns it.

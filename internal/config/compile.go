@@ -23,6 +23,7 @@ func Defaults() File {
 		Counters: "memory",
 		Chain:    sallyport.Paired.String(),
 		Cache:    Cache{Credentials: 1_000_000, Timeout: Duration(250 * time.Millisecond)},
+		Log:      Log{Format: "text", Decisions: "refused", Rate: 100},
 	}
 }
 
@@ -30,16 +31,21 @@ func Defaults() File {
 func compile(f *faults, file *File) *Config {
 	c := &Config{
 		Listen: file.Listen, Store: file.Store, Counters: file.Counters,
-		Pepper: file.Pepper, Admin: file.Admin, Cache: file.Cache,
+		Peppers: file.Pepper, Admin: file.Admin, Cache: file.Cache, Log: file.Log,
 		Policy: &sallyport.Policy{},
 	}
 	checkListen(f, file.Listen)
 	checkStore(f, file.Store)
 	checkCounters(f, file.Counters)
-	checkSecret(f, "pepper", file.Pepper, true)
+	checkPeppers(f, file.Pepper)
 	checkSecret(f, "admin.token", file.Admin.Token, false)
 	if f.has("cache.credentials") && (file.Cache.Credentials < 1 || file.Cache.Credentials > 1e9) {
 		f.add("cache.credentials", "is out of range", "1 to 1000000000")
+	}
+	f.oneOf("log.format", "format", file.Log.Format, "text", "json")
+	f.oneOf("log.decisions", "choice", file.Log.Decisions, "refused", "all", "none")
+	if f.has("log.rate") && file.Log.Rate == 0 {
+		f.add("log.rate", "is zero", "write how many lines a second, or decisions: none")
 	}
 	f.oneOf("chain", "chain", file.Chain, sallyport.Paired.String(), sallyport.Fused.String())
 	c.Policy.Chain, _ = sallyport.ParseChain(file.Chain)
@@ -51,6 +57,7 @@ func compile(f *faults, file *File) *Config {
 		c.Policy.APIs = append(c.Policy.APIs, compileAPI(f, name, &in))
 	}
 	checkHosts(f, c.Policy)
+	checkHops(f, file)
 	c.Absent, c.Notices = sortFaults(f.absent), sortFaults(f.notices)
 	return c
 }
@@ -137,6 +144,34 @@ func checkSecret(f *faults, path string, s Secret, required bool) {
 	}
 }
 
+// checkPeppers fills in the version of one that stands alone.
+func checkPeppers(f *faults, peppers Peppers) {
+	if len(peppers) == 0 {
+		checkSecret(f, "pepper", Secret{}, !f.has("pepper"))
+		return
+	}
+	seen := map[uint32]bool{}
+	for i := range peppers {
+		at := "pepper"
+		if f.has(index("pepper", 0)) {
+			at = index("pepper", i)
+		}
+		checkSecret(f, at, peppers[i].Secret, true)
+		version := field(at, "version")
+		switch v := peppers[i].Version; {
+		case len(peppers) == 1 && !f.has(version):
+			peppers[i].Version = 1
+		case !f.has(version):
+			f.add(at, "has no version", "number peppers in the order in which they came; the first one was 1")
+		case v == 0 || v > 1<<31-1:
+			f.add(version, "is out of range", "1 to 2147483647")
+		case seen[v]:
+			f.add(version, "is that of another pepper", "give each a version of its own")
+		}
+		seen[peppers[i].Version] = true
+	}
+}
+
 // checkHosts finds hosts that more than one API claims.
 func checkHosts(f *faults, p *sallyport.Policy) {
 	owner := map[string]string{}
@@ -147,6 +182,22 @@ func checkHosts(f *faults, p *sallyport.Policy) {
 				continue
 			}
 			owner[host] = api.Name
+		}
+	}
+}
+
+// checkHops holds that APIs agree on the proxies before Envoy: one listener
+// serves them all, and finds the client's address once.
+func checkHops(f *faults, file *File) {
+	var first string
+	for _, name := range slices.Sorted(maps.Keys(file.APIs)) {
+		at := field(key("apis", name), "trusted_hops")
+		switch {
+		case !f.has(at):
+		case first == "":
+			first = name
+		case file.APIs[name].TrustedHops != file.APIs[first].TrustedHops:
+			f.add(at, "differs from that of API "+first, "one listener serves all APIs: write the same number")
 		}
 	}
 }

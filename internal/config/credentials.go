@@ -83,7 +83,7 @@ func (a *api) key(path string, in KeyForm) {
 	if in.Prefix != "" && !keyPrefix.MatchString(in.Prefix) {
 		a.add(field(path, "prefix"), "prefix "+quote(in.Prefix)+" is not one", "write 2 to 32 letters, digits, _ and -")
 	}
-	a.oneOf(field(path, "kind"), "kind", in.Kind, "key", "pat")
+	a.oneOf(field(path, "kind"), "kind", in.Kind, sallyport.KindKey, sallyport.KindPAT)
 	a.oneOf(field(path, "access"), "access", in.Access, "read")
 	a.oneOf(field(path, "use"), "use", in.Use, "api", "exchange")
 	if in.Environment != "" && !plainName.MatchString(in.Environment) {
@@ -97,8 +97,8 @@ func (a *api) key(path string, in KeyForm) {
 	}
 	a.expiry(field(path, "expiry"), in)
 	a.distinct(field(path, "expiry"), "choice", in.Expiry)
-	if in.Kind == "pat" {
-		a.notServed(field(path, "kind"), "personal access tokens are not served by this version")
+	if in.Require.Role && in.Kind == sallyport.KindPAT {
+		a.add(field(path, "require.role"), "stands beside kind pat", "a personal access token has the roles of its user")
 	}
 	if in.Use == "exchange" {
 		a.notServed(field(path, "use"), "keys that are exchanged for tokens are not served by this version")
@@ -125,11 +125,11 @@ func keyForm(in KeyForm) sallyport.KeyForm {
 	out := sallyport.KeyForm{
 		Prefix: in.Prefix, Kind: in.Kind, Environment: in.Environment, Sandbox: in.Sandbox,
 		MinAge: time.Duration(in.Age.Min), MaxAge: time.Duration(in.Age.Max),
-		Label: in.Require.Label, Role: in.Require.Role, MinScopes: in.Require.Scopes,
+		Label: in.Require.Label || in.Require.UniqueLabel, UniqueLabel: in.Require.UniqueLabel, Role: in.Require.Role, MinScopes: in.Require.Scopes,
 		Expiry: in.Expiry, Exchange: in.Use == "exchange", LegacyBody: in.Legacy,
 	}
 	if out.Kind == "" {
-		out.Kind = "key"
+		out.Kind = sallyport.KindKey
 	}
 	if in.Access == "read" {
 		out.Access = sallyport.Read

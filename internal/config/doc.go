@@ -33,12 +33,14 @@ import (
 
 // Config is a whole configuration, valid and with defaults filled in.
 type Config struct {
+	File     string // its name, for messages
 	Listen   Listen
 	Store    string
 	Counters string
-	Pepper   Secret
+	Peppers  []Pepper // the current one first, each with its version
 	Admin    Admin
 	Cache    Cache
+	Log      Log
 	Policy   *sallyport.Policy
 
 	// Absent is what the file asks for, this version does not do, and nothing
@@ -95,6 +97,7 @@ func Parse(name string, text []byte) (*Config, []sallyport.Fault) {
 		return nil, f.sorted()
 	}
 	c := compile(f, &file)
+	c.File = name
 	if len(f.list) > 0 {
 		return nil, f.sorted()
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -18,23 +19,43 @@ func (a *api) endpoint(path string, in *Endpoint) {
 	}
 	a.distinct(field(path, "plans"), "plan", in.Plans)
 
-	base := sallyport.Operation{Serve: in.Serve, Scopes: in.Scope, Weight: 1, Absent: "endpoint " + in.Serve}
+	base := sallyport.Operation{Serve: in.Serve, Scopes: in.Scope, Weight: 1}
+	if in.Serve == endpointKeys {
+		base.Fields = in.Fields
+	} else {
+		base.Absent = "endpoint " + in.Serve
+	}
 	a.permit(field(path, "scope"), &base)
-	base.Public = len(in.Scope) == 0 && in.Serve != "api_keys" && !a.has(field(path, "scope"))
+	base.Public = len(in.Scope) == 0 && in.Serve != endpointKeys && !a.has(field(path, "scope"))
 	if !base.Public {
 		base.Tenant = tenantParameter(a.in.Tenant)
 	}
 	for _, r := range a.expandRoutes(path, &in.Routes) {
 		a.addOperation(base, r, false)
+		if in.Serve == endpointKeys {
+			a.keysRoute(r)
+		}
 	}
-	if in.Serve != "" {
+	if base.Absent != "" && in.Serve != "" {
 		a.notice(path, "endpoint "+in.Serve+" is not served by this version: it is refused")
+	}
+}
+
+// keysRoute checks a route of the endpoint for keys: a list of them, or one.
+func (a *api) keysRoute(r compiled) {
+	one := len(r.template.Params()) > 0
+	last := strings.HasSuffix(r.Path, "}") && !strings.HasSuffix(r.Path, "...}")
+	switch {
+	case one && !last:
+		a.add(r.path, "path "+quote(r.Path)+" does not end in the key's id", "write one such as /keys/{id}")
+	case !one && r.Method != http.MethodGet && r.Method != http.MethodPost, one && !slices.Contains([]string{http.MethodGet, http.MethodPatch, http.MethodDelete}, r.Method):
+		a.add(r.path, r.Method+" "+r.Path+" is nothing that endpoint "+endpointKeys+" does", "GET and POST on the list, GET, PATCH and DELETE on one")
 	}
 }
 
 // endpointFields checks what belongs to one kind of endpoint alone.
 func (a *api) endpointFields(path string, in *Endpoint) {
-	for _, only := range [][2]string{{"grants", "oauth2_token"}, {"field", "key_exchange"}, {"fields", "api_keys"}} {
+	for _, only := range [][2]string{{"grants", "oauth2_token"}, {"field", "key_exchange"}, {"fields", endpointKeys}} {
 		if at := field(path, only[0]); a.has(at) && in.Serve != only[1] && slices.Contains(served, in.Serve) {
 			a.add(at, "is not for endpoint "+in.Serve, "it is for "+only[1])
 		}

@@ -42,7 +42,9 @@ func (a *api) limit(path string, in *Limit) {
 	a.amount(path, in)
 	a.planWindows(field(path, "plans"), in)
 	a.distinctWindows(field(path, "limit"), in.Limit)
+	before := len(a.absent)
 	a.limitAbsent(path, in)
+	out.Absent = len(a.absent) > before
 	a.out.Limits = append(a.out.Limits, out)
 }
 

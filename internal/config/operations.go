@@ -89,6 +89,7 @@ func (a *api) operation(path string, in *Operation) {
 	case in.Weight < 1 || in.Weight > maxWeight:
 		a.add(field(path, "weight"), "is out of range", fmt.Sprintf("1 to %d", maxWeight))
 	}
+	base.Shadow = a.mode(field(path, "mode"), in.Mode)
 	base.Answer = a.answer(field(path, "answer"), in.Answer)
 	base.Sandbox = a.answer(field(path, "sandbox"), in.Sandbox)
 	base.Tenant = tenantParameter(in.Tenant)

@@ -46,12 +46,7 @@ func (a *api) permissions() {
 		}
 	}
 	a.out.Roles = a.bundles("roles", a.in.Roles)
-	if len(a.in.Roles) > 0 {
-		a.notServed(a.sub("roles"), "roles are not served by this version")
-	}
-	if a.in.TenantRoles {
-		a.notServed(a.sub("tenant_roles"), "roles made by tenants are not served by this version")
-	}
+	a.out.TenantRoles = a.in.TenantRoles
 	a.categories()
 }
 

@@ -19,7 +19,9 @@ func TestMinimalFileGetsDefaults(t *testing.T) {
 		Listen:   config.Listen{GRPC: config.List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
 		Store:    "sqlite:///var/lib/sallyport/sallyport.db",
 		Counters: "memory",
-		Pepper:   config.Secret{File: "/etc/sallyport/pepper"},
+		File:     "test.yaml",
+		Peppers:  []config.Pepper{{Version: 1, Secret: config.Secret{File: "/etc/sallyport/pepper"}}},
+		Log:      config.Log{Format: "text", Decisions: "refused", Rate: 100},
 		Cache:    config.Cache{Credentials: 1_000_000, Timeout: config.Duration(250 * time.Millisecond)},
 		Policy:   c.Policy,
 	}

@@ -36,6 +36,25 @@ func (r *ResetHeader) decode(d *decoder, n node) {
 	decodeAs(d, n, (*plain)(r))
 }
 
+// decode reads one pepper, or a list of them.
+func (p *Peppers) decode(d *decoder, n node) {
+	if d.isNothing(n) {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		*p = make(Peppers, 1)
+		decodeAs(d, n, &(*p)[0])
+		return
+	}
+	if len(n.Content) == 0 {
+		d.at(n.line, n.path, "is an empty list", "write {file: PATH} or {env: NAME}")
+	}
+	*p = make(Peppers, len(n.Content))
+	for i := range n.Content {
+		decodeAs(d, d.element(n, i).resolved(), &(*p)[i])
+	}
+}
+
 // decode reads the name of an answer, or an answer.
 func (a *Answer) decode(d *decoder, n node) {
 	if d.isNothing(n) {

@@ -8,10 +8,11 @@ type File struct {
 	Listen   Listen         `yaml:"listen"`
 	Store    string         `yaml:"store"`    // sqlite:///PATH; required
 	Counters string         `yaml:"counters"` // memory (default) or redis://…
-	Pepper   Secret         `yaml:"pepper"`   // required: {file: PATH} or {env: NAME}
+	Pepper   Peppers        `yaml:"pepper"`   // required: {file: PATH} or {env: NAME}, or a list of them while peppers rotate
 	Admin    Admin          `yaml:"admin"`
 	Chain    string         `yaml:"chain"` // paired (default) or fused; the route's context extension wins
 	Cache    Cache          `yaml:"cache"`
+	Log      Log            `yaml:"log"`
 	APIs     map[string]API `yaml:"apis"` // required, at least one
 }
 
@@ -27,10 +28,28 @@ type Secret struct {
 	Env  string `yaml:"env"`
 }
 
+// Peppers are one pepper, or several, the current one first: secrets that are
+// kept under an older one are renewed when they are used.
+type Peppers []Pepper
+
+// Pepper is the key under which secrets are hashed. Version numbers them in the
+// order in which they came; it is required where there are several, else 1.
+type Pepper struct {
+	Version uint32 `yaml:"version"`
+	Secret  `yaml:",inline"`
+}
+
 // Admin configures the admin API. Without a token here the server makes one
 // at its first start and prints it once.
 type Admin struct {
 	Token Secret `yaml:"token"`
+}
+
+// Log says what the server writes to standard error.
+type Log struct {
+	Format    string `yaml:"format"`    // text (default) or json
+	Decisions string `yaml:"decisions"` // refused (default), all or none
+	Rate      uint32 `yaml:"rate"`      // decisions a second at most; default 100
 }
 
 // Cache sizes the credential cache.
@@ -51,7 +70,10 @@ type API struct {
 	Roles       map[string]List   `yaml:"roles"`
 	TenantRoles bool              `yaml:"tenant_roles"`
 	Categories  List              `yaml:"categories"`
-	Plans       List              `yaml:"plans"` // default: those that the limits name
+	Plans       List              `yaml:"plans"`      // default: those that the limits name
+	Mode        string            `yaml:"mode"`       // enforce (default) or shadow: decide and mark, refuse nothing
+	Attributes  []Attribute       `yaml:"attributes"` // free facts about callers that others get to know
+	CORS        CORS              `yaml:"cors"`       // which scripts of other origins may call; default none
 	Media       Media             `yaml:"media"`
 	Tenant      TenantParameter   `yaml:"tenant"` // where any operation may name a tenant
 	Answers     map[string]Answer `yaml:"answers"`
@@ -62,6 +84,24 @@ type API struct {
 	Anomalies   []Anomaly         `yaml:"anomalies"`
 	Errors      Errors            `yaml:"errors"`
 	OnFailure   OnFailure         `yaml:"on_failure"`
+}
+
+// Attribute makes a fact about a caller (on its credential, user or tenant, in
+// this order) known to the upstream, or to the filters and logs behind.
+type Attribute struct {
+	Name     string `yaml:"name"` // required
+	Header   string `yaml:"header"`
+	Metadata bool   `yaml:"metadata"`
+}
+
+// CORS is what browsers are told about scripts of other origins.
+type CORS struct {
+	Origins     List     `yaml:"origins"` // https://app.example.com, https://*.example.com, or *
+	Methods     List     `yaml:"methods"` // default: those of the operations
+	Headers     List     `yaml:"headers"` // that requests may carry; "*": any. Default: where a credential may stand, and Content-Type
+	Expose      List     `yaml:"expose"`  // that scripts may read, besides the quota's own
+	Credentials bool     `yaml:"credentials"`
+	MaxAge      Duration `yaml:"max_age"`
 }
 
 // RequestID shapes the request ids that the gate makes itself.
@@ -105,9 +145,10 @@ type Age struct {
 
 // Require says what must be given when a key is made.
 type Require struct {
-	Label  bool `yaml:"label"`
-	Role   bool `yaml:"role"`
-	Scopes int  `yaml:"scopes"`
+	Label       bool `yaml:"label"`
+	UniqueLabel bool `yaml:"unique_label"` // among the tenant's keys that are not revoked
+	Role        bool `yaml:"role"`
+	Scopes      int  `yaml:"scopes"`
 }
 
 // TokenUse accepts tokens of an issuer; "self" is this server.
@@ -167,6 +208,7 @@ type Operation struct {
 	Scope    List            `yaml:"scope"`    // any one of them; none: any valid credential
 	Access   string          `yaml:"access"`   // read or write; default by method
 	Category string          `yaml:"category"` // one of categories
+	Mode     string          `yaml:"mode"`     // default: the API's
 	Tenant   TenantParameter `yaml:"tenant"`
 	Weight   uint64          `yaml:"weight"` // default 1
 	Answer   *Answer         `yaml:"answer"`

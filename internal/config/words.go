@@ -5,15 +5,17 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/sallyport/sallyport"
 )
 
 // The words that a configuration may use, and the shapes of names.
 
 var (
 	methods   = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-	served    = []string{"api_keys", "oauth2_authorize", "oauth2_token", "oauth2_revoke", "oauth2_introspect", "oauth2_metadata", "jwks", "key_exchange"}
+	served    = []string{endpointKeys, "oauth2_authorize", "oauth2_token", "oauth2_revoke", "oauth2_introspect", "oauth2_metadata", "jwks", "key_exchange"}
 	grants    = []string{"authorization_code", "refresh_token", "client_credentials"}
-	keyFields = []string{"id", "secret", "label", "scopes", "expires", "addresses"}
+	keyFields = sallyport.KeyFields[:]
 
 	// Whom a limit can count for; those of the second list are not served yet,
 	// nor is "attribute NAME".
@@ -22,6 +24,9 @@ var (
 
 	algorithms = []string{"EdDSA", "ES256", "RS256", "HS256"}
 )
+
+// endpointKeys is the endpoint by which a tenant manages its own keys.
+const endpointKeys = sallyport.ServeKeys
 
 var (
 	apiName     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)

@@ -28,7 +28,7 @@ import (
 
 // Options is what to show and where.
 type Options struct {
-	Names   []string // of examples; none: all that this version serves
+	Names   []string // of examples; none: all
 	Chain   sallyport.Chain
 	Listen  string // the gateway's address
 	GRPC    string
@@ -52,7 +52,7 @@ type Demo struct {
 	server   chan error // how the server ended
 	stop     context.CancelFunc
 	folder   string
-	LeftOut  []sallyport.Fault `json:"-"` // why examples that were not named are not shown
+	LeftOut  []sallyport.Fault `json:"-"` // what the examples ask for and is not enforced here
 	upstream string
 }
 
@@ -119,15 +119,10 @@ func (d *Demo) configure(o Options) (*config.Config, error) {
 	c := &config.Config{Policy: &sallyport.Policy{Chain: o.Chain}}
 	for _, name := range names {
 		one, err := load(name)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case len(one.Absent) > 0 && len(o.Names) > 0:
-			return nil, fmt.Errorf("%s asks for more than this version serves:\n%s", name, list(one.Absent))
-		case len(one.Absent) > 0:
-			d.LeftOut = append(d.LeftOut, one.Absent...)
-			continue
 		}
+		d.leaveOut(one)
 		c.Cache, c.Counters = one.Cache, one.Counters
 		c.Policy.APIs = append(c.Policy.APIs, one.Policy.APIs...)
 	}
@@ -139,11 +134,21 @@ func (d *Demo) configure(o Options) (*config.Config, error) {
 	c.Listen.HTTP = o.HTTP
 	c.Store = "sqlite://" + filepath.Join(d.folder, "sallyport.db")
 	d.Admin.Token = admin.TokenPrefix + random()
-	c.Pepper = config.Secret{File: filepath.Join(d.folder, "pepper")}
+	pepper := filepath.Join(d.folder, "pepper")
+	c.Peppers = []config.Pepper{{Version: 1, Secret: config.Secret{File: pepper}}}
 	c.Admin.Token = config.Secret{File: filepath.Join(d.folder, "admin-token")}
 	return c, errors.Join(
-		os.WriteFile(c.Pepper.File, []byte(random()), 0o600),
+		os.WriteFile(pepper, []byte(random()), 0o600),
 		os.WriteFile(c.Admin.Token.File, []byte(d.Admin.Token), 0o600))
+}
+
+// leaveOut takes out of c what this version cannot enforce. A server would not
+// start; a demo on this machine shows the rest, and says so.
+func (d *Demo) leaveOut(c *config.Config) {
+	d.LeftOut = append(d.LeftOut, c.Absent...)
+	for _, api := range c.Policy.APIs {
+		api.Limits = slices.DeleteFunc(api.Limits, func(l *sallyport.Limit) bool { return l.Absent })
+	}
 }
 
 func load(name string) (*config.Config, error) {

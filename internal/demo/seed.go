@@ -3,6 +3,9 @@ package demo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/admin"
@@ -54,16 +57,121 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 		if _, err := c.CreateTenant(ctx, in); err != nil {
 			return nil, fmt.Errorf("seed tenant %s: %w", t.ID, err)
 		}
-		for _, scopes := range [][]string{everything(api), leastRead(api), leastRead(api)} {
-			made, err := c.CreateKey(ctx, admin.NewKey{API: api.Name, Tenant: t.ID, Name: "demo key", Scopes: scopes})
+		s := seeder{c, api, t.ID, formOf(api)}
+		for _, one := range []rights{{"everything", everything(api)}, {"reader", leastRead(api)}, {"reader", leastRead(api)}} {
+			k, err := s.key(ctx, one, len(t.Keys)+1)
 			if err != nil {
 				return nil, fmt.Errorf("seed key of %s: %w", t.ID, err)
 			}
-			t.Keys = append(t.Keys, Key{KeyID: made.KeyID, Key: made.Secret.Reveal(), Permissions: made.Scopes, State: made.State})
+			t.Keys = append(t.Keys, k)
 		}
 		tenants = append(tenants, t)
 	}
 	return tenants, nil
+}
+
+// rights are what a key is to have, and a name for whoever has them.
+type rights struct {
+	name   string
+	scopes []string
+}
+
+// seeder makes keys of one tenant, as its API wants them made.
+type seeder struct {
+	*admin.Client
+	api    *sallyport.API
+	tenant string
+	form   *sallyport.KeyForm
+}
+
+// formOf is the form of the keys to show: the first that is for all of the API.
+func formOf(api *sallyport.API) *sallyport.KeyForm {
+	for i := range api.Keys {
+		if f := &api.Keys[i]; f.Access == sallyport.AccessUnset && !f.Sandbox && !f.Exchange {
+			return f
+		}
+	}
+	return &api.Keys[0]
+}
+
+func (s *seeder) key(ctx context.Context, r rights, number int) (k Key, err error) {
+	in := admin.NewKey{
+		API: s.api.Name, Tenant: s.tenant, Prefix: s.form.Prefix, ExpiresAt: s.end(),
+		Name: fmt.Sprintf("demo key %d, %s", number, r.name),
+	}
+	switch {
+	case s.form.Kind == sallyport.KindPAT:
+		in.User = r.name
+		err = s.user(ctx, r)
+	case s.form.Role:
+		in.Roles = make([]string, 1)
+		in.Roles[0], err = s.role(ctx, r)
+	default:
+		in.Scopes = r.scopes
+	}
+	if err != nil {
+		return k, err
+	}
+	made, err := s.CreateKey(ctx, in)
+	if err != nil {
+		return k, err
+	}
+	return Key{KeyID: made.KeyID, Key: made.Secret.Reveal(), Permissions: r.scopes, State: made.State}, nil
+}
+
+// end is when a key of the form ends: never, if that may be.
+func (s *seeder) end() string {
+	for _, choice := range s.form.Expiry {
+		if choice != "date" {
+			return choice
+		}
+	}
+	switch {
+	case len(s.form.Expiry) > 0:
+		return time.Now().AddDate(0, 3, 0).Format(time.DateOnly)
+	case s.form.MaxAge > 0:
+		return fmt.Sprintf("%ds", int64(min(s.form.MaxAge, 90*24*time.Hour)/time.Second))
+	}
+	return "never"
+}
+
+// user makes a user with a role for r, unless there is one.
+func (s *seeder) user(ctx context.Context, r rights) error {
+	if _, err := s.User(ctx, s.api.Name, s.tenant, r.name); err == nil {
+		return nil
+	}
+	role, err := s.role(ctx, r)
+	if err != nil {
+		return err
+	}
+	_, err = s.CreateUser(ctx, admin.NewUser{API: s.api.Name, Tenant: s.tenant, ID: r.name, Name: "Demo " + r.name, Roles: []string{role}})
+	return err
+}
+
+// role returns the smallest role that gives r; a tenant that may makes one of
+// its own rather than give more.
+func (s *seeder) role(ctx context.Context, r rights) (name string, err error) {
+	for _, role := range slices.Sorted(maps.Keys(s.api.Roles)) {
+		gives := s.api.Roles[role]
+		if !slices.ContainsFunc(r.scopes, func(scope string) bool { return !s.api.Holds(gives, scope) }) && (name == "" || s.reach(gives) < s.reach(s.api.Roles[name])) {
+			name = role
+		}
+	}
+	if s.api.TenantRoles && (name == "" || s.reach(s.api.Roles[name]) > s.reach(r.scopes)) {
+		name = "Demo " + r.name
+		_, err = s.PutRole(ctx, s.api.Name, s.tenant, name, admin.NewRole{Scopes: r.scopes})
+	}
+	return name, err
+}
+
+// reach is how many scopes whoever holds held has.
+func (s *seeder) reach(held []string) (n int) {
+	for _, scope := range s.api.Scopes {
+		if s.api.Holds(held, scope.Name) {
+			n++
+		}
+	}
+	return n
 }
 
 // everything is the scope that grants all, else all scopes.

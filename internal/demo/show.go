@@ -12,7 +12,7 @@ import (
 func (d *Demo) Show(w io.Writer) {
 	fmt.Fprintf(w, "Sallyport guards %d of the examples behind Envoy at %s.\n", len(d.APIs), d.Gateway)
 	for _, f := range d.LeftOut {
-		fmt.Fprintf(w, "Left out: %s\n", f)
+		fmt.Fprintf(w, "Not enforced here: %s\n", f)
 	}
 	for _, api := range d.policy.APIs {
 		d.showAPI(w, api)

@@ -57,10 +57,19 @@ type Refusal struct {
 // Refuse renders the refusal of kind k into t, appending its headers to
 // headers: content type, challenge, quota as v tells it, and Retry-After.
 func (a *Answers) Refuse(k sallyport.Kind, vars *Vars, v *sallyport.Verdict, now time.Time, headers []sallyport.Header, t *Text) Refusal {
+	vars.Message = ""
+	return a.RefuseSaying(k, vars, v, now, headers, t)
+}
+
+// RefuseSaying is Refuse with the message that stands in vars, if any, in the
+// place of the API's own: it says more of what the caller did wrong.
+func (a *Answers) RefuseSaying(k sallyport.Kind, vars *Vars, v *sallyport.Verdict, now time.Time, headers []sallyport.Header, t *Text) Refusal {
 	s := &a.kinds[k]
 	vars.RetryAfter = retryAfter(s.response.Status, v)
 	vars.Code, vars.Type = s.response.Code, s.response.Type
-	vars.Message = t.Since(t.Len(), s.message.Append(t.Buf(), vars))
+	if vars.Message == "" {
+		vars.Message = t.Since(t.Len(), s.message.Append(t.Buf(), vars))
+	}
 	r := Refusal{Status: s.response.Status, Body: t.Since(t.Len(), s.body.Append(t.Buf(), vars))}
 
 	r.Headers = append(headers, sallyport.Header{Name: "content-type", Value: "application/json"})

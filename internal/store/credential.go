@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/sallyport/sallyport"
 )
@@ -12,18 +11,22 @@ import (
 // of equal credentials are ==.
 type CredentialRow struct {
 	ID, API, Tenant       string
+	User                  string // its id; "" is nobody
 	Kind, Name, Principal string
 	Environment           string
 	Access                string
 	Sandbox               bool
-	Scopes                string // JSON list
+	Scopes, Roles         string // JSON lists
 	State                 string
 	Prefix, Last4         string
+	Unchecked             bool
 	AllowedIPs            string // JSON list of CIDRs
+	Attributes            string // JSON object of texts
 	CreatedAt, ExpiresAt  Time
 }
 
-// NewCredentialRow returns c's row, or says why it cannot be kept.
+// NewCredentialRow returns c's row, or says why it cannot be kept. Of c's
+// tenant and user only the ids are.
 func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 	switch {
 	case c.ID == "" || c.API == "" || c.Tenant == nil || c.Tenant.ID == "":
@@ -34,25 +37,43 @@ func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 	r = CredentialRow{
 		ID: c.ID, API: c.API, Tenant: c.Tenant.ID,
 		Kind: c.Kind, Name: c.Name, Principal: c.Principal, Environment: c.Environment,
-		Access: c.Access.String(), Sandbox: c.Sandbox, Prefix: c.Prefix, Last4: c.Last4,
+		Access: c.Access.String(), Sandbox: c.Sandbox, Prefix: c.Prefix, Last4: c.Last4, Unchecked: c.Unchecked,
 		CreatedAt: NewTime(c.CreatedAt), ExpiresAt: NewTime(c.ExpiresAt),
+	}
+	if r.User, err = r.userOf(c.User); err != nil {
+		return r, err
 	}
 	if err := checkLists(c); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
-	if err := CheckText(r.ID, r.API, r.Tenant, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4); err != nil {
+	if err := CheckText(r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
 	if r.State, err = encodeState(c.State); err != nil {
 		return r, fmt.Errorf("%s %w", r, err)
 	}
-	if r.Scopes, err = encodeList(c.Scopes); err != nil {
-		return r, fmt.Errorf("%s: scopes: %w", r, err)
-	}
-	if r.AllowedIPs, err = encodeList(c.AllowedIPs); err != nil {
-		return r, fmt.Errorf("%s: addresses: %w", r, err)
+	var errs [4]error
+	r.Scopes, errs[0] = encodeList(c.Scopes)
+	r.Roles, errs[1] = encodeList(c.Roles)
+	r.AllowedIPs, errs[2] = encodeList(c.AllowedIPs)
+	r.Attributes, errs[3] = encodeTexts(c.Attributes)
+	if err := errors.Join(errs[:]...); err != nil {
+		return r, fmt.Errorf("%s: %w", r, err)
 	}
 	return r, nil
+}
+
+// userOf returns the id of u, whom r's credential acts for.
+func (r CredentialRow) userOf(u *sallyport.User) (string, error) {
+	switch {
+	case u == nil:
+		return "", nil
+	case u.ID == "":
+		return "", fmt.Errorf("%s has a user without an id", r)
+	case u.API != "" && u.API != r.API || u.Tenant != "" && u.Tenant != r.Tenant:
+		return "", fmt.Errorf("%s of %s cannot have a user of %s", r, TenantRow{API: r.API, ID: r.Tenant}, TenantRow{API: u.API, ID: u.Tenant})
+	}
+	return u.ID, nil
 }
 
 func checkLists(c *sallyport.Credential) error {
@@ -61,53 +82,11 @@ func checkLists(c *sallyport.Credential) error {
 			return errors.New("an allowed address range is not valid")
 		}
 	}
-	return CheckText(c.Scopes...)
+	return errors.Join(CheckText(c.Scopes...), CheckText(c.Roles...))
 }
 
 // String names the credential, for errors.
 func (r CredentialRow) String() string { return fmt.Sprintf("credential %q", r.ID) }
-
-// credential returns a new credential from r and its tenant's row.
-func (r CredentialRow) credential(tenant TenantRow) (*sallyport.Credential, error) {
-	c := &sallyport.Credential{
-		ID: r.ID, API: r.API,
-		Kind: r.Kind, Name: r.Name, Principal: r.Principal, Environment: r.Environment,
-		Sandbox: r.Sandbox, Prefix: r.Prefix, Last4: r.Last4,
-		CreatedAt: TimeOf(r.CreatedAt), ExpiresAt: TimeOf(r.ExpiresAt),
-	}
-	var errs [5]error
-	c.Tenant, errs[0] = tenant.Value()
-	c.Access, errs[1] = decodeAccess(r.Access)
-	c.State, errs[2] = decodeState(r.State)
-	c.Scopes, errs[3] = decodeList[string](r.Scopes)
-	c.AllowedIPs, errs[4] = decodeList[netip.Prefix](r.AllowedIPs)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, fmt.Errorf("%s: %w", r, err)
-	}
-	return c, nil
-}
-
-// change is Found.Change.
-func (r CredentialRow) change(tenant TenantRow, change func(*sallyport.Credential) error) (CredentialRow, error) {
-	c, err := r.credential(tenant)
-	if err != nil {
-		return r, err
-	}
-	if err := change(c); err != nil {
-		return r, err
-	}
-	after, err := NewCredentialRow(c)
-	if err != nil {
-		return r, err
-	}
-	if after.ID != r.ID || after.API != r.API || after.Tenant != r.Tenant {
-		return r, fmt.Errorf("%s cannot change its id, api or tenant", r)
-	}
-	if after != r && r.State == sallyport.Revoked.String() {
-		return r, fmt.Errorf("%s %w", r, sallyport.ErrFinal)
-	}
-	return after, nil
-}
 
 // CheckDigest refuses the zero digest: it is nobody's, only forgotten.
 func CheckDigest(d sallyport.Digest) error {
@@ -115,4 +94,53 @@ func CheckDigest(d sallyport.Digest) error {
 		return errors.New("the digest of the secret is missing")
 	}
 	return nil
+}
+
+// Creation is a credential that is to be kept, with its first secret.
+type Creation struct {
+	CredentialRow
+	Digest     sallyport.Digest
+	Pepper     int
+	UniqueName bool
+}
+
+// NewCreation returns n as it is to be kept, or says why it cannot be.
+func NewCreation(n *sallyport.NewCredential) (Creation, error) {
+	r, err := NewCredentialRow(&n.Credential)
+	if err == nil {
+		if err = CheckDigest(n.Digest); err != nil {
+			err = fmt.Errorf("%s: %w", r, err)
+		}
+	}
+	return Creation{r, n.Digest, n.Pepper, n.UniqueName}, err
+}
+
+// NewCreations returns an import as it is to be kept. Its error is a
+// sallyport.AtIndex about the first that cannot be; it wraps
+// sallyport.ErrConflict where a secret is there twice, for two credentials.
+func NewCreations(list []sallyport.NewCredential) ([]Creation, error) {
+	rows := make([]Creation, len(list))
+	owners := make(map[sallyport.Digest]string, len(list))
+	for i := range list {
+		r, err := NewCreation(&list[i])
+		if err != nil {
+			return nil, sallyport.AtIndex{Index: i, Err: err}
+		}
+		if id, twice := owners[r.Digest]; twice && id != r.ID {
+			err = fmt.Errorf("%s: its secret, also that of %s: %w", r, CredentialRow{ID: id}, sallyport.ErrConflict)
+			return nil, sallyport.AtIndex{Index: i, Err: err}
+		}
+		rows[i], owners[r.Digest] = r, r.ID
+	}
+	return rows, nil
+}
+
+// Known says what an import does about c where its secret is known already, as
+// that of owner: nothing, if that is the same tenant's; else the error wraps
+// sallyport.ErrConflict.
+func (c Creation) Known(owner CredentialRow) (sallyport.Imported, error) {
+	if owner.API != c.API || owner.Tenant != c.Tenant {
+		return sallyport.Imported{}, fmt.Errorf("its secret: %w", sallyport.ErrConflict)
+	}
+	return sallyport.Imported{ID: owner.ID, Existed: true}, nil
 }

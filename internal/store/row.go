@@ -81,11 +81,11 @@ func encodeLimits(limits map[string][]sallyport.Window) (string, error) {
 }
 
 func decodeLimits(text string) (map[string][]sallyport.Window, error) {
-	var kept map[string][]window
-	if err := json.Unmarshal([]byte(text), &kept); err != nil {
+	kept, err := decodeMap[[]window](text)
+	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	if len(kept) == 0 {
+	if kept == nil {
 		return nil, nil
 	}
 	limits := make(map[string][]sallyport.Window, len(kept))
@@ -106,7 +106,7 @@ func decodeLimits(text string) (map[string][]sallyport.Window, error) {
 func CheckText(texts ...string) error {
 	for _, s := range texts {
 		if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
-			return fmt.Errorf("%q is not text: it holds broken UTF-8 or a NUL", s)
+			return errors.New("a text of it holds broken UTF-8 or a NUL")
 		}
 	}
 	return nil
@@ -134,6 +134,60 @@ func decodeList[T any](text string) ([]T, error) {
 		return nil, nil
 	}
 	return list, nil
+}
+
+// encodeLists keeps lists by name, such as the scopes of roles.
+func encodeLists(lists map[string][]string) (string, error) {
+	kept := make(map[string][]string, len(lists))
+	for name, list := range lists {
+		if err := errors.Join(CheckText(name), CheckText(list...)); err != nil {
+			return "", err
+		}
+		kept[name] = append([]string{}, list...) // [] and never null
+	}
+	return encode(kept)
+}
+
+func decodeLists(text string) (map[string][]string, error) {
+	lists, err := decodeMap[[]string](text)
+	for name, list := range lists {
+		if len(list) == 0 {
+			lists[name] = nil
+		}
+	}
+	return lists, err
+}
+
+func encodeTexts(texts map[string]string) (string, error) {
+	if len(texts) == 0 {
+		return "{}", nil
+	}
+	for name, text := range texts {
+		if err := CheckText(name, text); err != nil {
+			return "", err
+		}
+	}
+	return encode(texts)
+}
+
+func decodeMap[T any](text string) (map[string]T, error) {
+	var m map[string]T
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return nil, err
+	}
+	if len(m) == 0 {
+		return nil, nil
+	}
+	return m, nil
+}
+
+// setOf returns what is in list, without order and repetition.
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
 }
 
 func encodeState(s sallyport.State) (string, error) {

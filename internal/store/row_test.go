@@ -9,42 +9,100 @@ import (
 	"github.com/sallyport/sallyport"
 )
 
-// FuzzCredentialRow: whatever text a row holds, it is refused or stands for a
-// credential whose own row stands for the same one.
+// FuzzCredentialRow: whatever text the rows of a credential hold, they are
+// refused or stand for a credential whose own rows stand for the same one.
 func FuzzCredentialRow(f *testing.F) {
-	f.Add("read", `["a","b"]`, "active", `["10.0.0.0/8"]`, int64(0), true, `{"requests":[{"max":1,"seconds":60,"burst":15}]}`)
-	f.Add("", `[]`, "revoked", `null`, int64(-1), false, `{}`)
-	f.Add("", `[]`, "active", `[""]`, int64(1)<<62, true, `{"a":[{"seconds":9223372036854775807}]}`)
-	f.Fuzz(func(t *testing.T, access, scopes, state, networks string, end int64, ends bool, limits string) {
-		tenant := TenantRow{API: "orders", ID: "acme", State: state, Limits: limits}
-		first := CredentialRow{ID: "k", API: "orders", Tenant: "acme", Access: access, Scopes: scopes, State: state, AllowedIPs: networks}
-		first.ExpiresAt = Time{V: end, Valid: ends}
-		c, err := Found{Credential: first, Tenant: tenant}.Value()
+	f.Add("read", `["a","b"]`, `["r"]`, "active", `["10.0.0.0/8"]`, `{"a":"b"}`, int64(0), true, "u",
+		`{"requests":[{"max":1,"seconds":60,"burst":15}]}`, `{"r":["a"],"s":[]}`, `["Findings"]`)
+	f.Add("", `[]`, `null`, "revoked", `null`, `null`, int64(-1), false, "", `{}`, `{"r":null}`, `[]`)
+	f.Add("", `[]`, `[null]`, "active", `[""]`, `{"":null}`, int64(1)<<62, true, "u", `{"a":[{"seconds":9223372036854775807}]}`, `{"":["\u0000"]}`, `["\ud800"]`)
+	f.Fuzz(func(t *testing.T, access, scopes, roles, state, networks, attributes string, end int64, ends bool, user, limits, defined, off string) {
+		ending := Time{V: end, Valid: ends}
+		first := Found{
+			Credential: CredentialRow{
+				ID: "k", API: "orders", Tenant: "acme", User: user, Access: access, Scopes: scopes, Roles: roles, State: state,
+				Unchecked: ends, AllowedIPs: networks, Attributes: attributes, ExpiresAt: ending,
+			},
+			Tenant: TenantRow{API: "orders", ID: "acme", State: state, Limits: limits, Roles: defined, Attributes: attributes},
+			User: UserRow{
+				API: "orders", Tenant: "acme", ID: "u", Service: ends, Roles: roles, Off: off, State: state, Attributes: attributes,
+			},
+		}
+		c, err := first.Value()
 		if err != nil {
 			return
 		}
-		kept, err := NewCredentialRow(c)
+		if user != "" && c.User == nil {
+			t.Errorf("the user %q was lost", user)
+		}
+		kept, err := rowsOf(c)
 		if err != nil {
 			return // such as a broken scope, which no store would have kept
 		}
-		keptTenant, err := NewTenantRow(c.Tenant)
-		if err != nil {
-			return
-		}
-		again, err := Found{Credential: kept, Tenant: keptTenant}.Value()
+		again, err := kept.Value()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if second, err := NewCredentialRow(again); err != nil || second != kept {
+		if second, err := rowsOf(again); err != nil || second != kept {
 			t.Errorf("got %+v, %v, want %+v", second, err, kept)
-		}
-		if second, err := NewTenantRow(again.Tenant); err != nil || second != keptTenant {
-			t.Errorf("got %+v, %v, want %+v", second, err, keptTenant)
 		}
 		if ends == again.ExpiresAt.IsZero() {
 			t.Errorf("got an end at %v, want one: %v", again.ExpiresAt, ends)
 		}
 	})
+}
+
+// rowsOf returns the rows in which c is kept.
+func rowsOf(c *sallyport.Credential) (f Found, err error) {
+	if f.Credential, err = NewCredentialRow(c); err != nil {
+		return f, err
+	}
+	if f.Tenant, err = NewTenantRow(c.Tenant); err != nil || c.User == nil {
+		return f, err
+	}
+	f.User, err = NewUserRow(c.User)
+	return f, err
+}
+
+// Equal values are kept as equal rows, whatever nothing looks like in them, and
+// nothing comes back as nil.
+func TestNothingIsNil(t *testing.T) {
+	bare := sallyport.Credential{
+		ID: "k", API: "orders", State: sallyport.Active,
+		Tenant: &sallyport.Tenant{ID: "acme", API: "orders", State: sallyport.Active, Roles: map[string][]string{"r": nil}},
+		User:   &sallyport.User{ID: "u", API: "orders", Tenant: "acme", State: sallyport.Active},
+	}
+	empty, tenant, user := bare, *bare.Tenant, *bare.User
+	empty.Scopes, empty.Roles, empty.AllowedIPs, empty.Attributes = []string{}, []string{}, []netip.Prefix{}, map[string]string{}
+	tenant.Roles = map[string][]string{"r": {}}
+	tenant.Limits, tenant.Attributes = map[string][]sallyport.Window{}, map[string]string{}
+	user.Roles, user.Off, user.Attributes = []string{}, []string{}, map[string]string{}
+	empty.Tenant, empty.User = &tenant, &user
+	want, err := rowsOf(&bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := rowsOf(&empty)
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	c, err := got.Value()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Scopes != nil || c.Roles != nil || c.AllowedIPs != nil || c.Attributes != nil ||
+		c.Tenant.Limits != nil || c.Tenant.Attributes != nil || c.Tenant.Roles["r"] != nil ||
+		c.User.Roles != nil || c.User.Off != nil || c.User.Attributes != nil {
+		t.Errorf("got %+v of %+v and %+v, want nil for nothing", c, c.Tenant, c.User)
+	}
+	tenant.Roles = map[string][]string{}
+	row, err := NewTenantRow(&tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := row.Value(); err != nil || back.Roles != nil {
+		t.Errorf("got %+v, %v, want no roles", back, err)
+	}
 }
 
 // A row goes to an operator's eyes in errors; those name it and say the cure.
@@ -55,6 +113,10 @@ func TestErrorsNameTheRow(t *testing.T) {
 	fast.State, fast.Limits = sallyport.Active, map[string][]sallyport.Window{"requests": {{Max: 1, Length: time.Millisecond}}}
 	open := credential
 	open.State, open.AllowedIPs = sallyport.Active, []netip.Prefix{{}}
+	user := sallyport.User{ID: "u1", API: "orders", Tenant: "acme"}
+	facts := tenant
+	facts.State, facts.Attributes = sallyport.Active, map[string]string{"note": "secret\xff"}
+	lost := Found{Credential: CredentialRow{ID: "k1", API: "orders", Tenant: "acme", User: "u1"}}
 	for _, c := range []struct {
 		make func() error
 		want string
@@ -63,9 +125,12 @@ func TestErrorsNameTheRow(t *testing.T) {
 		{func() error { _, err := NewTenantRow(&fast); return err }, `limit "requests" has a window of 1ms: a window is whole seconds`},
 		{func() error { _, err := NewCredentialRow(&credential); return err }, `credential "k1" has no state`},
 		{func() error { _, err := NewCredentialRow(&open); return err }, `credential "k1": an allowed address range is not valid`},
+		{func() error { _, err := NewTenantRow(&facts); return err }, `tenant "acme" of "orders": attributes: a text of it holds broken UTF-8 or a NUL`},
+		{func() error { _, err := NewUserRow(&user); return err }, `user "u1" of tenant "acme" of "orders" has no state; use active`},
+		{func() error { _, err := lost.Value(); return err }, `user "u1" of tenant "acme" of "orders" is not there`},
 		{func() error { _, err := (TenantRow{API: "orders", ID: "acme", State: "x"}).Value(); return err }, `tenant "acme" of "orders": state "x" is not one of active, disabled, revoked`},
 	} {
-		if err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/sallyport/sallyport"
 )
@@ -12,6 +13,8 @@ type TenantRow struct {
 	API, ID, Name, Plan string
 	State               string
 	Limits              string // JSON object: name → list of windows
+	Roles               string // JSON object: name → list of scopes
+	Attributes          string // JSON object of texts
 	CreatedAt           Time
 }
 
@@ -20,15 +23,21 @@ func NewTenantRow(t *sallyport.Tenant) (r TenantRow, err error) {
 	if t.API == "" || t.ID == "" {
 		return r, errors.New("a tenant needs an api and an id")
 	}
-	if err := CheckText(t.API, t.ID, t.Name, t.Plan); err != nil {
-		return r, fmt.Errorf("tenant: %w", err)
-	}
 	r = TenantRow{API: t.API, ID: t.ID, Name: t.Name, Plan: t.Plan, CreatedAt: NewTime(t.CreatedAt)}
+	if err := CheckText(t.API, t.ID, t.Name, t.Plan); err != nil {
+		return r, fmt.Errorf("%s: %w", r, err)
+	}
 	if r.State, err = encodeState(t.State); err != nil {
 		return r, fmt.Errorf("%s %w", r, err)
 	}
 	if r.Limits, err = encodeLimits(t.Limits); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
+	}
+	if r.Roles, err = encodeLists(t.Roles); err != nil {
+		return r, fmt.Errorf("%s: roles: %w", r, err)
+	}
+	if r.Attributes, err = encodeTexts(t.Attributes); err != nil {
+		return r, fmt.Errorf("%s: attributes: %w", r, err)
 	}
 	return r, nil
 }
@@ -38,18 +47,16 @@ func (r TenantRow) String() string { return fmt.Sprintf("tenant %q of %q", r.ID,
 
 // Value returns a new tenant from r.
 func (r TenantRow) Value() (*sallyport.Tenant, error) {
-	state, err := decodeState(r.State)
-	if err != nil {
+	t := &sallyport.Tenant{ID: r.ID, API: r.API, Name: r.Name, Plan: r.Plan, CreatedAt: TimeOf(r.CreatedAt)}
+	var errs [4]error
+	t.State, errs[0] = decodeState(r.State)
+	t.Limits, errs[1] = decodeLimits(r.Limits)
+	t.Roles, errs[2] = decodeLists(r.Roles)
+	t.Attributes, errs[3] = decodeMap[string](r.Attributes)
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("%s: %w", r, err)
 	}
-	limits, err := decodeLimits(r.Limits)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r, err)
-	}
-	return &sallyport.Tenant{
-		ID: r.ID, API: r.API, Name: r.Name, Plan: r.Plan,
-		State: state, Limits: limits, CreatedAt: TimeOf(r.CreatedAt),
-	}, nil
+	return t, nil
 }
 
 // Change returns the row after change, which gets a tenant of its own. An
@@ -74,4 +81,29 @@ func (r TenantRow) Change(change func(*sallyport.Tenant) error) (TenantRow, erro
 		return r, fmt.Errorf("%s %w", r, sallyport.ErrFinal)
 	}
 	return after, nil
+}
+
+// ChangedRoles returns the names of the tenant's own roles that the change from
+// r to after makes, takes away, or gives another set of scopes. The personal
+// access tokens of who holds one of them end with it.
+func (r TenantRow) ChangedRoles(after TenantRow) (names []string, err error) {
+	was, err := decodeLists(r.Roles)
+	if err != nil {
+		return nil, fmt.Errorf("%s: roles: %w", r, err)
+	}
+	is, err := decodeLists(after.Roles)
+	if err != nil {
+		return nil, fmt.Errorf("%s: roles: %w", r, err)
+	}
+	for name, scopes := range was {
+		if now, ok := is[name]; !ok || !maps.Equal(setOf(scopes), setOf(now)) {
+			names = append(names, name)
+		}
+	}
+	for name := range is {
+		if _, ok := was[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }

@@ -20,7 +20,8 @@ type Checks struct {
 	elapsed atomic.Uint64 // nanoseconds in all
 }
 
-type counts [256]atomic.Uint64 // by Reason
+// counts are by Reason; those of shadow mode, of what would have been refused.
+type counts struct{ decided, shadowed [256]atomic.Uint64 }
 
 // bounds are the upper ends of the duration histogram.
 var bounds = [...]time.Duration{
@@ -47,7 +48,10 @@ func (c *Checks) Record(d *sallyport.Decision, took time.Duration) {
 	if known := c.apis.Load(); d.API != nil && known != nil && (*known)[d.API.Name] != nil {
 		of = (*known)[d.API.Name]
 	}
-	of[d.Reason].Add(1)
+	of.decided[d.Reason].Add(1)
+	if d.Shadowed != sallyport.Undecided {
+		of.shadowed[d.Shadowed].Add(1)
+	}
 	bucket := 0
 	for bucket < len(bounds) && took > bounds[bucket] {
 		bucket++
@@ -57,10 +61,11 @@ func (c *Checks) Record(d *sallyport.Decision, took time.Duration) {
 }
 
 // Limited counts an answer of the rate limit service.
-func (c *Checks) Limited(r sallyport.Reason) { c.limits[r].Add(1) }
+func (c *Checks) Limited(r sallyport.Reason) { c.limits.decided[r].Add(1) }
 
 var (
 	checksDesc = prometheus.NewDesc("sallyport_checks_total", "Checks decided, by API and reason.", []string{"api", "reason"}, nil)
+	shadowDesc = prometheus.NewDesc("sallyport_shadow_refusals_total", "Requests that shadow mode let pass, by API and what would have refused them.", []string{"api", "reason"}, nil)
 	limitsDesc = prometheus.NewDesc("sallyport_ratelimit_decisions_total", "Rate limit requests answered, by reason.", []string{"reason"}, nil)
 	tookDesc   = prometheus.NewDesc("sallyport_check_duration_seconds", "Time that a Check took inside the gate.", nil, nil)
 )
@@ -68,6 +73,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *Checks) Describe(ch chan<- *prometheus.Desc) {
 	ch <- checksDesc
+	ch <- shadowDesc
 	ch <- limitsDesc
 	ch <- tookDesc
 }
@@ -76,11 +82,12 @@ func (c *Checks) Describe(ch chan<- *prometheus.Desc) {
 func (c *Checks) Collect(ch chan<- prometheus.Metric) {
 	if known := c.apis.Load(); known != nil {
 		for name, of := range *known {
-			of.collect(ch, checksDesc, name)
+			collect(ch, checksDesc, &of.decided, name)
+			collect(ch, shadowDesc, &of.shadowed, name)
 		}
 	}
-	c.other.collect(ch, checksDesc, "other")
-	c.limits.collect(ch, limitsDesc)
+	collect(ch, checksDesc, &c.other.decided, "other")
+	collect(ch, limitsDesc, &c.limits.decided)
 
 	buckets, sum := make(map[float64]uint64, len(bounds)), uint64(0)
 	for i, b := range bounds {
@@ -91,7 +98,7 @@ func (c *Checks) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(tookDesc, sum, time.Duration(c.elapsed.Load()).Seconds(), buckets)
 }
 
-func (c *counts) collect(ch chan<- prometheus.Metric, desc *prometheus.Desc, labels ...string) {
+func collect(ch chan<- prometheus.Metric, desc *prometheus.Desc, c *[256]atomic.Uint64, labels ...string) {
 	for _, r := range sallyport.Reasons() {
 		if n := c[r].Load(); n > 0 {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), append(labels[:len(labels):len(labels)], r.String())...)

@@ -95,14 +95,20 @@ func named(ctx context.Context, err error) error {
 
 // write runs f in one transaction and commits it.
 func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
-	_, err := await(ctx, s, func() (none, error) {
+	_, err := transact(ctx, s, func(tx *sql.Tx) (none, error) { return none{}, f(tx) })
+	return err
+}
+
+// transact is write where f has something to return.
+func transact[T any](ctx context.Context, s *Store, f func(*sql.Tx) (T, error)) (T, error) {
+	return await(ctx, s, func() (v T, err error) {
 		tx, err := s.writer.BeginTx(ctx, nil)
 		if err != nil {
-			return none{}, err
+			return v, err
 		}
-		return none{}, commit(tx, f(tx))
+		v, err = f(tx)
+		return v, commit(tx, err)
 	})
-	return err
 }
 
 // commit ends tx: for good if err is nil, else it is rolled back and err
@@ -117,10 +123,11 @@ func commit(tx *sql.Tx, err error) error {
 }
 
 // update runs read, change and write in one transaction, and returns the
-// changed row. change runs in the caller's goroutine, for it is the caller's,
-// and its error is returned as it is; where it changes nothing, nothing is
-// written. what names the row, for the other errors.
-func update[R comparable](ctx context.Context, s *Store, what fmt.Stringer, read func(*sql.Tx) (R, error), change func(R) (R, error), write func(*sql.Tx, R) error) (R, error) {
+// changed row and what write counted. change runs in the caller's goroutine,
+// for it is the caller's, and its error is returned as it is; where it changes
+// nothing, nothing is written. what names the row, for the other errors.
+func update[R comparable](ctx context.Context, s *Store, what fmt.Stringer, read func(*sql.Tx) (R, error),
+	change func(R) (R, error), write func(tx *sql.Tx, before, after R) (int, error)) (row R, n int, err error) {
 	type begun struct {
 		tx  *sql.Tx
 		row R
@@ -138,7 +145,7 @@ func update[R comparable](ctx context.Context, s *Store, what fmt.Stringer, read
 	})
 	if err != nil {
 		// What was begun nevertheless, database/sql rolls back for ctx.
-		return b.row, fmt.Errorf("update %s: %w", what, err)
+		return b.row, 0, fmt.Errorf("update %s: %w", what, err)
 	}
 	committed := false
 	defer func() {
@@ -148,16 +155,17 @@ func update[R comparable](ctx context.Context, s *Store, what fmt.Stringer, read
 	}()
 	after, err := change(b.row)
 	if err != nil || after == b.row {
-		return b.row, err
+		return b.row, 0, err
 	}
-	_, err = await(ctx, s, func() (none, error) {
-		return none{}, commit(b.tx, write(b.tx, after))
+	n, err = await(ctx, s, func() (int, error) {
+		n, err := write(b.tx, b.row, after)
+		return n, commit(b.tx, err)
 	})
 	if err != nil {
-		return b.row, fmt.Errorf("update %s: %w", what, err)
+		return b.row, 0, fmt.Errorf("update %s: %w", what, err)
 	}
 	committed = true
-	return after, nil
+	return after, n, nil
 }
 
 // abandon rolls tx back, if it was not committed after all, without making the
@@ -173,9 +181,10 @@ func (s *Store) abandon(tx *sql.Tx) {
 	}()
 }
 
-// noteChange writes the line about a change, in its transaction.
-func noteChange(ctx context.Context, tx *sql.Tx, kind, api, id string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO changes (kind, api, id, at) VALUES (?, ?, ?, ?)`,
-		kind, api, id, time.Now().UnixMilli())
+// noteChange writes the line about a change, in its transaction. tenant is
+// whose user or credential it is, and else "".
+func noteChange(ctx context.Context, tx *sql.Tx, kind, api, tenant, id string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO changes (kind, api, tenant, id, at) VALUES (?, ?, ?, ?, ?)`,
+		kind, api, tenant, id, time.Now().UnixMilli())
 	return err
 }

@@ -48,11 +48,11 @@ func writeForEver(path string) error {
 		go func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("k%d-%d", g, i)
-				if err := s.CreateCredential(ctx, testCredential(id), testDigest(id), 1); err != nil {
+				if err := s.CreateCredential(ctx, testNew(id)); err != nil {
 					errs <- err
 				}
 				say("created " + id)
-				_, err := s.UpdateCredential(ctx, "orders", "", id, func(c *sallyport.Credential) error { c.State = sallyport.Revoked; return nil })
+				_, err := s.UpdateCredential(ctx, "orders", "", id, false, func(c *sallyport.Credential) error { c.State = sallyport.Revoked; return nil })
 				if err != nil {
 					errs <- err
 				}

@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"math"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/store"
@@ -12,69 +12,32 @@ import (
 
 // The columns of a store.Found, in the order of foundFields.
 const (
-	credentialColumns = `c.id, c.api, c.tenant, c.kind, c.name, c.principal, c.environment, c.access, c.sandbox,
-		c.scopes, c.state, c.prefix, c.last4, c.allowed_ips, c.created_at, c.expires_at, ` + tenantColumns
+	credentialColumns = `c.id, c.api, c.tenant, c.user_id, c.kind, c.name, c.principal, c.environment, c.access, c.sandbox,
+		c.scopes, c.roles, c.state, c.prefix, c.last4, c.unchecked, c.allowed_ips, c.attributes, c.created_at, c.expires_at, ` +
+		tenantColumns + `, ` + userColumns
 
-	credentialTables = ` FROM credentials c JOIN tenants t ON t.api = c.api AND t.id = c.tenant`
+	besideCredential = ` JOIN tenants t ON t.api = c.api AND t.id = c.tenant
+		LEFT JOIN users u ON c.user_id <> '' AND u.api = c.api AND u.tenant = c.tenant AND u.id = c.user_id`
+
+	credentialTables = ` FROM credentials c` + besideCredential
 
 	credentialQuery = `SELECT ` + credentialColumns + credentialTables + ` WHERE c.id = ?1 AND (?2 = '' OR c.api = ?2) AND (?3 = '' OR c.tenant = ?3)`
 
-	byDigestQuery = `SELECT ` + credentialColumns + `, s.expires_at FROM secrets s
-		JOIN credentials c ON c.id = s.credential_id
-		JOIN tenants t ON t.api = c.api AND t.id = c.tenant
-		WHERE s.digest = ?`
+	byDigestQuery = `SELECT ` + credentialColumns + `, s.expires_at FROM secrets s JOIN credentials c ON c.id = s.credential_id` +
+		besideCredential + ` WHERE s.digest = ?`
 )
 
 func foundFields(f *store.Found) []any {
 	c := &f.Credential
-	return append([]any{
-		&c.ID, &c.API, &c.Tenant, &c.Kind, &c.Name, &c.Principal, &c.Environment, &c.Access, &c.Sandbox,
-		&c.Scopes, &c.State, &c.Prefix, &c.Last4, &c.AllowedIPs, &c.CreatedAt, &c.ExpiresAt,
+	fields := append([]any{
+		&c.ID, &c.API, &c.Tenant, &c.User, &c.Kind, &c.Name, &c.Principal, &c.Environment, &c.Access, &c.Sandbox,
+		&c.Scopes, &c.Roles, &c.State, &c.Prefix, &c.Last4, &c.Unchecked, &c.AllowedIPs, &c.Attributes, &c.CreatedAt, &c.ExpiresAt,
 	}, tenantFields(&f.Tenant)...)
+	return append(fields, userFields(&f.User)...)
 }
 
-// CreateCredential keeps a new credential of an existing tenant (c.API and
-// c.Tenant.ID) and the digest of its secret, made under the pepper of that
-// version. Its error wraps sallyport.ErrConflict where the id or the digest
-// exists already, in whatever API, and sallyport.ErrNotFound where the tenant
-// does not.
-func (s *Store) CreateCredential(ctx context.Context, c sallyport.Credential, secret sallyport.Digest, pepper int) error {
-	r, err := store.NewCredentialRow(&c)
-	if err == nil {
-		err = store.CheckDigest(secret)
-	}
-	if err != nil {
-		return err
-	}
-	err = s.write(ctx, func(tx *sql.Tx) error {
-		if err := insertCredential(ctx, tx, r); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO secrets (digest, credential_id, pepper_version) VALUES (?, ?, ?)`,
-			secret[:], r.ID, pepper)
-		if err != nil {
-			return err
-		}
-		return noteChange(ctx, tx, "credential", r.API, r.ID)
-	})
-	switch {
-	case errors.Is(err, sallyport.ErrNotFound):
-		return fmt.Errorf("create %s: %s: %w", r, store.TenantRow{API: r.API, ID: r.Tenant}, err)
-	case err != nil:
-		return fmt.Errorf("create %s: %w", r, err)
-	}
-	return nil
-}
-
-func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO credentials (id, api, tenant, kind, name, principal, environment, access, sandbox,
-		scopes, state, prefix, last4, allowed_ips, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.API, r.Tenant, r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.State, r.Prefix, r.Last4, r.AllowedIPs, r.CreatedAt, r.ExpiresAt)
-	return err
-}
-
-// Credential returns a credential. api and tenant "" are any, for
+// Credential returns a credential, with its tenant, its user and its networks
+// compiled, as all that return one do. api and tenant "" are any, for
 // administrators: an id exists once in the whole store. Its error wraps
 // sallyport.ErrNotFound where there is none, and in the same words where it is
 // another tenant's or another API's.
@@ -94,12 +57,23 @@ func readCredential(ctx context.Context, q querier, api, tenant, id string) (f s
 }
 
 // Credentials lists credentials, the newest first, those older than f.After
-// (100 if f.Limit is 0, at most 1000). Credentials made meanwhile do not
-// disturb the pages. Its error wraps sallyport.ErrNotFound where f.After is
-// none that f could list.
+// (100 if f.Limit is 0, at most 1000). Credentials made or changed meanwhile do
+// not disturb the pages. Its error wraps sallyport.ErrNotFound where f.After is
+// none of f's API, tenant and user.
 func (s *Store) Credentials(ctx context.Context, f sallyport.CredentialFilter) ([]*sallyport.Credential, error) {
 	list, err := store.Values(await(ctx, s, func() ([]store.Found, error) {
-		return s.listCredentials(ctx, f)
+		before := int64(math.MaxInt64)
+		if f.After != "" {
+			where := owned(f)
+			where.equal("c.id", f.After)
+			err := s.reader.QueryRowContext(ctx, `SELECT c.seq FROM credentials c`+where.text, where.args...).Scan(&before)
+			if err != nil {
+				return nil, err
+			}
+		}
+		query, args := listing(f, before)
+		rows, err := s.reader.QueryContext(ctx, query, args...)
+		return collect(rows, err, foundFields)
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("list credentials: %w", err)
@@ -107,30 +81,50 @@ func (s *Store) Credentials(ctx context.Context, f sallyport.CredentialFilter) (
 	return list, nil
 }
 
-func (s *Store) listCredentials(ctx context.Context, f sallyport.CredentialFilter) ([]store.Found, error) {
-	where, args := ` WHERE 1`, []any{}
-	for _, only := range []struct{ column, value string }{{"api", f.API}, {"tenant", f.Tenant}} {
-		if only.value != "" {
-			where += ` AND c.` + only.column + ` = ?`
-			args = append(args, only.value)
-		}
+// listing is the query of what f selects that was made before.
+func listing(f sallyport.CredentialFilter, before int64) (query string, args []any) {
+	where := owned(f)
+	where.equal("c.kind", f.Kind)
+	where.equal("c.name", f.Name)
+	where.state("c.state", f.State)
+	seq := `c.seq`
+	if f.API != "" && f.Tenant != "" && f.Name != "" {
+		seq = `+c.seq` // or SQLite would rather walk the tenant's than look for the few of that name
 	}
-	if f.After != "" {
-		var seq int64
-		err := s.reader.QueryRowContext(ctx, `SELECT c.seq FROM credentials c`+where+` AND c.id = ?`, append(args, f.After)...).Scan(&seq)
-		if err != nil {
-			return nil, err
-		}
-		where += ` AND c.seq < ?`
-		args = append(args, seq)
+	return `SELECT ` + credentialColumns + credentialTables + where.text + ` AND ` + seq + ` < ? ORDER BY c.seq DESC LIMIT ?`,
+		append(where.args, before, store.Limit(f.Limit))
+}
+
+// owned is what f says of credentials that never changes.
+func owned(f sallyport.CredentialFilter) condition {
+	where := condition{text: ` WHERE 1`}
+	where.equal("c.api", f.API)
+	where.equal("c.tenant", f.Tenant)
+	where.equal("c.user_id", f.User)
+	if f.User != "" {
+		where.text += ` AND c.user_id <> ''` // for the index, which holds no others
 	}
-	if f.State != sallyport.StateUnknown {
-		where += ` AND c.state = ?`
-		args = append(args, f.State.String())
+	return where
+}
+
+// condition is a WHERE clause that grows.
+type condition struct {
+	text string
+	args []any
+}
+
+// equal narrows w to rows whose column is value; "" is any.
+func (w *condition) equal(column, value string) {
+	if value != "" {
+		w.text += ` AND ` + column + ` = ?`
+		w.args = append(w.args, value)
 	}
-	rows, err := s.reader.QueryContext(ctx, `SELECT `+credentialColumns+credentialTables+where+` ORDER BY c.seq DESC LIMIT ?`,
-		append(args, store.Limit(f.Limit))...)
-	return collect(rows, err, foundFields)
+}
+
+func (w *condition) state(column string, s sallyport.State) {
+	if s != sallyport.StateUnknown {
+		w.equal(column, s.String())
+	}
 }
 
 // UpdateCredential changes a credential, read and written in one transaction,
@@ -138,65 +132,76 @@ func (s *Store) listCredentials(ctx context.Context, f sallyport.CredentialFilte
 // An error of change is returned as it is, and nothing is changed; else the
 // error wraps sallyport.ErrNotFound as that of Credential does,
 // sallyport.ErrFinal where the credential is revoked and change would alter
-// anything. change must not call the store.
-func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, change func(*sallyport.Credential) error) (*sallyport.Credential, error) {
-	return store.Value(update(ctx, s, store.CredentialRow{ID: id},
+// anything, sallyport.ErrConflict where uniqueName is asked for and change
+// gives it the name of another credential of its tenant that is not revoked.
+// Its user cannot change. change must not call the store.
+func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, uniqueName bool, change func(*sallyport.Credential) error) (*sallyport.Credential, error) {
+	f, _, err := update(ctx, s, store.CredentialRow{ID: id},
 		func(tx *sql.Tx) (store.Found, error) { return readCredential(ctx, tx, api, tenant, id) },
 		func(f store.Found) (store.Found, error) { return f.Change(change) },
-		func(tx *sql.Tx, f store.Found) error { return writeCredential(ctx, tx, f.Credential) },
-	))
+		func(tx *sql.Tx, before, after store.Found) (int, error) {
+			if uniqueName && after.Credential.Name != before.Credential.Name {
+				if err := checkName(ctx, tx, after.Credential); err != nil {
+					return 0, err
+				}
+			}
+			return 0, writeCredential(ctx, tx, after.Credential)
+		},
+	)
+	return store.Value(f, err)
 }
 
 func writeCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `UPDATE credentials SET kind = ?, name = ?, principal = ?, environment = ?, access = ?, sandbox = ?,
-		scopes = ?, state = ?, prefix = ?, last4 = ?, allowed_ips = ?, created_at = ?, expires_at = ? WHERE id = ?`,
+		scopes = ?, roles = ?, state = ?, prefix = ?, last4 = ?, unchecked = ?, allowed_ips = ?, attributes = ?, created_at = ?, expires_at = ?
+		WHERE id = ?`,
 		r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.State, r.Prefix, r.Last4, r.AllowedIPs, r.CreatedAt, r.ExpiresAt, r.ID)
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.CreatedAt, r.ExpiresAt,
+		r.ID)
 	if err != nil {
 		return err
 	}
-	return noteChange(ctx, tx, "credential", r.API, r.ID)
+	return noteChange(ctx, tx, "credential", r.API, r.Tenant, r.ID)
 }
 
-// ByDigest returns the credential whose secret has this digest, with its
-// tenant, whatever their state. It expires when the secret does, if that is
-// earlier. Its error wraps sallyport.ErrNotFound where there is none.
-func (s *Store) ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error) {
-	f, err := await(ctx, s, func() (f store.Found, err error) {
-		err = s.byDigest.QueryRowContext(ctx, d[:]).Scan(append(foundFields(&f), &f.End)...)
-		return f, err
+// nameQuery looks for other credentials of a name in their tenant.
+const nameQuery = `SELECT count(*) FROM (SELECT 1 FROM credentials
+	WHERE api = ? AND tenant = ? AND name = ? AND state <> 'revoked' AND id <> ? LIMIT 1)`
+
+// checkName returns an error that wraps sallyport.ErrConflict where another
+// credential of r's tenant that is not revoked has r's name.
+func checkName(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
+	var others int
+	err := tx.QueryRowContext(ctx, nameQuery, r.API, r.Tenant, r.Name, r.ID).Scan(&others)
+	if err == nil && others > 0 {
+		err = fmt.Errorf("its name: %w", sallyport.ErrConflict)
+	}
+	return err
+}
+
+// UncheckedPrefixes returns, in order, the APIs and prefixes under which there
+// are credentials that are not revoked and whose secret may have no checksum.
+// It costs one look-up for each.
+func (s *Store) UncheckedPrefixes(ctx context.Context) ([][2]string, error) {
+	list, err := await(ctx, s, func() ([][2]string, error) {
+		rows, err := s.reader.QueryContext(ctx, uncheckedQuery)
+		return collect(rows, err, func(p *[2]string) []any { return []any{&p[0], &p[1]} })
 	})
 	if err != nil {
-		return nil, fmt.Errorf("credential by digest: %w", err)
+		return nil, fmt.Errorf("read unchecked prefixes: %w", err)
 	}
-	return f.Value()
+	return list, nil
 }
 
-// digestPage is how many digests are read at a time: a read that lasted would
-// keep SQLite from folding its log into the file.
-const digestPage = 10_000
-
-// Digests calls yield with every digest, in no particular order, and returns
-// its first error as it is. Digests that are made or die meanwhile may or may
-// not be among them.
-func (s *Store) Digests(ctx context.Context, yield func(sallyport.Digest) error) error {
-	last := []byte{}
-	for {
-		page, err := await(ctx, s, func() ([][]byte, error) {
-			rows, err := s.reader.QueryContext(ctx, `SELECT digest FROM secrets WHERE digest > ? ORDER BY digest LIMIT ?`, last, digestPage)
-			return collect(rows, err, func(d *[]byte) []any { return []any{d} })
-		})
-		if err != nil {
-			return fmt.Errorf("read digests: %w", err)
-		}
-		for _, d := range page {
-			if err := yield(sallyport.Digest(d)); err != nil { // the table's check holds their length
-				return err
-			}
-		}
-		if len(page) < digestPage {
-			return nil
-		}
-		last = page[len(page)-1]
-	}
-}
+// uncheckedQuery goes from each prefix to the next: SELECT DISTINCT would walk
+// all credentials under it.
+const uncheckedQuery = `WITH RECURSIVE found (api, prefix) AS (
+		VALUES ('', '')
+		UNION ALL
+		SELECT c.api, c.prefix FROM found f JOIN credentials c ON c.seq = coalesce(
+			(SELECT n.seq FROM credentials n WHERE n.unchecked = 1 AND n.state <> 'revoked' AND n.api = f.api AND n.prefix > f.prefix
+				ORDER BY n.prefix LIMIT 1),
+			(SELECT n.seq FROM credentials n WHERE n.unchecked = 1 AND n.state <> 'revoked' AND n.api > f.api
+				ORDER BY n.api, n.prefix LIMIT 1))
+	)
+	SELECT api, prefix FROM found WHERE api <> ''`

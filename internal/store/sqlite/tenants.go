@@ -10,10 +10,10 @@ import (
 )
 
 // The columns of a tenant, in the order of tenantFields.
-const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.created_at`
+const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.roles, t.attributes, t.created_at`
 
 func tenantFields(r *store.TenantRow) []any {
-	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.CreatedAt}
+	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.Roles, &r.Attributes, &r.CreatedAt}
 }
 
 // CreateTenant keeps a new tenant. Its error wraps sallyport.ErrConflict where
@@ -24,12 +24,13 @@ func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
 		return err
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.CreatedAt)
+		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, roles, attributes, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.Roles, r.Attributes, r.CreatedAt)
 		if err != nil {
 			return err
 		}
-		return noteChange(ctx, tx, "tenant", r.API, r.ID)
+		return noteChange(ctx, tx, "tenant", r.API, "", r.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("create %s: %w", r, err)
@@ -90,23 +91,47 @@ func collect[R any](rows *sql.Rows, err error, fields func(*R) []any) (list []R,
 }
 
 // UpdateTenant changes a tenant, read and written in one transaction, and
-// returns it as it then is. An error of change is returned as it is, and
-// nothing is changed; else the error wraps sallyport.ErrNotFound where there
-// is no such tenant, sallyport.ErrFinal where it is revoked and change would
-// alter anything. change must not call the store.
-func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (*sallyport.Tenant, error) {
-	return store.Value(update(ctx, s, store.TenantRow{API: api, ID: id},
+// returns it as it then is. Where that makes, takes away or redefines roles of
+// the tenant's own (a definition is a set of scopes), the same transaction
+// revokes the personal access tokens of its users who hold one of those; ended
+// is how many were not revoked before. An error of change is returned as it is,
+// and nothing is changed; else the error wraps sallyport.ErrNotFound where
+// there is no such tenant, sallyport.ErrFinal where it is revoked and change
+// would alter anything. change must not call the store.
+func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error) {
+	r, ended, err := update(ctx, s, store.TenantRow{API: api, ID: id},
 		func(tx *sql.Tx) (store.TenantRow, error) { return readTenant(ctx, tx, api, id) },
 		func(r store.TenantRow) (store.TenantRow, error) { return r.Change(change) },
-		func(tx *sql.Tx, r store.TenantRow) error { return writeTenant(ctx, tx, r) },
-	))
+		func(tx *sql.Tx, before, after store.TenantRow) (int, error) {
+			return writeTenant(ctx, tx, before, after)
+		},
+	)
+	t, err = store.Value(r, err)
+	return t, ended, err
 }
 
-func writeTenant(ctx context.Context, tx *sql.Tx, r store.TenantRow) error {
-	_, err := tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, created_at = ? WHERE api = ? AND id = ?`,
-		r.Name, r.Plan, r.State, r.Limits, r.CreatedAt, r.API, r.ID)
+func writeTenant(ctx context.Context, tx *sql.Tx, before, r store.TenantRow) (ended int, err error) {
+	_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, roles = ?, attributes = ?, created_at = ?
+		WHERE api = ? AND id = ?`,
+		r.Name, r.Plan, r.State, r.Limits, r.Roles, r.Attributes, r.CreatedAt, r.API, r.ID)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return noteChange(ctx, tx, "tenant", r.API, r.ID)
+	if err := noteChange(ctx, tx, "tenant", r.API, "", r.ID); err != nil {
+		return 0, err
+	}
+	roles, err := before.ChangedRoles(r)
+	if err != nil || len(roles) == 0 {
+		return 0, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT `+userColumns+` FROM users u WHERE u.api = ? AND u.tenant = ?`, r.API, r.ID)
+	users, err := collect(rows, err, userFields)
+	if err != nil {
+		return 0, err
+	}
+	holders, err := store.Holders(users, roles)
+	if err != nil {
+		return 0, err
+	}
+	return endTokens(ctx, tx, r.API, r.ID, holders...)
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,7 +22,7 @@ func parallelUpdates(t *testing.T, ctx context.Context, s Store) {
 	for i := range 4 {
 		wg.Go(func() {
 			for _, scope := range scopes[i*10 : i*10+10] {
-				_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error {
+				_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error {
 					c.Scopes = append(c.Scopes, scope)
 					return nil
 				})
@@ -59,10 +60,47 @@ func parallelCreates(t *testing.T, ctx context.Context, s Store) {
 			if i%2 == 0 { // half of them fight for the id, half for the digest too
 				secret = digest(string(rune('a' + i)))
 			}
-			switch err := s.CreateCredential(ctx, c, secret, 1); {
+			switch err := s.CreateCredential(ctx, sallyport.NewCredential{Credential: c, Digest: secret}); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, sallyport.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("got %d winners, want 1", won.Load())
+	}
+}
+
+// parallelNames: a name is looked for and taken at once, by creations and by
+// changes alike.
+func parallelNames(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	for i := range 4 {
+		c := credential(fmt.Sprintf("old%d", i), "acme")
+		c.Name = c.ID
+		mustCredential(t, ctx, s, c)
+	}
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			var err error
+			if i < 4 {
+				n := with(credential(fmt.Sprintf("new%d", i), "acme"), fmt.Sprint(i))
+				n.UniqueName = true
+				err = s.CreateCredential(ctx, n)
+			} else {
+				_, err = s.UpdateCredential(ctx, "", "", fmt.Sprintf("old%d", i-4), true, func(c *sallyport.Credential) error {
+					c.Name = credential("", "").Name
+					return nil
+				})
+			}
+			if err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, sallyport.ErrConflict) {
 				t.Error(err)
 			}
 		})
@@ -81,7 +119,7 @@ func deadlineOfWriters(t *testing.T, ctx context.Context, s Store) {
 	held, release := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
+		_, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
 			close(held)
 			<-release
 			t.Plan = "free"
@@ -96,11 +134,18 @@ func deadlineOfWriters(t *testing.T, ctx context.Context, s Store) {
 	for what, write := range map[string]func(ctx context.Context) error{
 		"CreateTenant": func(ctx context.Context) error { return s.CreateTenant(ctx, tenant("late")) },
 		"CreateCredential": func(ctx context.Context) error {
-			return s.CreateCredential(ctx, credential("k2", "acme"), digest("k2"), 1)
+			return s.CreateCredential(ctx, with(credential("k2", "acme"), "k2"))
 		},
-		"CreateAdminToken": func(ctx context.Context) error { return s.CreateAdminToken(ctx, "a1", "", "", "", digest("a1")) },
+		"ImportCredentials": func(ctx context.Context) error {
+			_, err := s.ImportCredentials(ctx, []sallyport.NewCredential{with(credential("k2", "acme"), "k2")})
+			return err
+		},
+		"CreateUser":       func(ctx context.Context) error { return s.CreateUser(ctx, user("u2", "acme")) },
+		"RenewSecret":      func(ctx context.Context) error { return s.RenewSecret(ctx, digest("k1"), digest("k2"), 2) },
+		"RevokeAdminToken": func(ctx context.Context) error { return s.RevokeAdminToken(ctx, "a1") },
+		"CreateAdminToken": func(ctx context.Context) error { return s.CreateAdminToken(ctx, adminToken("a1"), digest("a1")) },
 		"UpdateCredential": func(ctx context.Context) error {
-			_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error { c.Name = "late"; return nil })
+			_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error { c.Name = "late"; return nil })
 			return err
 		},
 	} {
@@ -131,7 +176,7 @@ func finishedContext(t *testing.T, ctx context.Context, s Store) {
 	wants(t, "Ping", s.Ping(gone), context.Canceled)
 	wants(t, "Digests", s.Digests(gone, func(sallyport.Digest) error { return nil }), context.Canceled)
 	wants(t, "CreateTenant", s.CreateTenant(gone, tenant("late")), context.Canceled)
-	_, err = s.UpdateTenant(gone, "orders", "acme", func(*sallyport.Tenant) error {
+	_, _, err = s.UpdateTenant(gone, "orders", "acme", func(*sallyport.Tenant) error {
 		t.Error("a change was run")
 		return nil
 	})
@@ -141,7 +186,7 @@ func finishedContext(t *testing.T, ctx context.Context, s Store) {
 
 	// A context that ends while the change runs: nothing is kept.
 	ending, cancel := context.WithCancel(ctx)
-	_, err = s.UpdateTenant(ending, "orders", "acme", func(t *sallyport.Tenant) error {
+	_, _, err = s.UpdateTenant(ending, "orders", "acme", func(t *sallyport.Tenant) error {
 		t.Name = "late"
 		cancel()
 		return nil

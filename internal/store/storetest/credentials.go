@@ -15,6 +15,7 @@ import (
 
 func refused(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
+	mustUser(t, ctx, s, user("u1", "acme"))
 	for what, change := range map[string]func(*sallyport.Tenant){
 		"no id":         func(t *sallyport.Tenant) { t.ID = "" },
 		"no api":        func(t *sallyport.Tenant) { t.API = "" },
@@ -22,6 +23,9 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 		"half a second": func(t *sallyport.Tenant) { t.Limits["writes"][0].Length = time.Second / 2 },
 		"broken UTF-8":  func(t *sallyport.Tenant) { t.Name = "\xff" },
 		"NUL":           func(t *sallyport.Tenant) { t.Name = "a\x00b" },
+		"broken roles":  func(t *sallyport.Tenant) { t.Roles = map[string][]string{"\xff": nil} },
+		"broken scopes": func(t *sallyport.Tenant) { t.Roles = map[string][]string{"a": {"\xff"}} },
+		"broken facts":  func(t *sallyport.Tenant) { t.Attributes = map[string]string{"a": "\xff"} },
 	} {
 		bad := tenant("bad")
 		change(&bad)
@@ -39,24 +43,24 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 		"a broken scope":    func(c *sallyport.Credential) { c.Scopes = []string{"\xff"} },
 		"a broken address":  func(c *sallyport.Credential) { c.AllowedIPs = []netip.Prefix{{}} },
 		"a NUL in its name": func(c *sallyport.Credential) { c.Name = "\x00" },
+		"a broken role":     func(c *sallyport.Credential) { c.Roles = []string{"\xff"} },
+		"a broken fact":     func(c *sallyport.Credential) { c.Attributes = map[string]string{"\xff": ""} },
+		"no user's id":      func(c *sallyport.Credential) { c.User = &sallyport.User{} },
+		"another API's user": func(c *sallyport.Credential) {
+			c.User = &sallyport.User{ID: "u1", API: "parcels"}
+		},
+		"another's user": func(c *sallyport.Credential) {
+			c.User = &sallyport.User{ID: "u1", API: "orders", Tenant: "other"}
+		},
 	} {
 		bad := credential("bad", "acme")
 		change(&bad)
-		if err := s.CreateCredential(ctx, bad, digest("bad"), 1); err == nil {
+		if err := s.CreateCredential(ctx, with(bad, "bad")); err == nil {
 			t.Errorf("a credential with %s was kept", what)
 		}
 	}
-	if err := s.CreateCredential(ctx, credential("k1", "acme"), sallyport.Digest{}, 1); err == nil {
+	if err := s.CreateCredential(ctx, sallyport.NewCredential{Credential: credential("k1", "acme")}); err == nil {
 		t.Error("a credential without a digest was kept")
-	}
-	if err := s.CreateAdminToken(ctx, "a1", "", "", "", sallyport.Digest{}); err == nil {
-		t.Error("an admin token without a digest was kept")
-	}
-	if err := s.CreateAdminToken(ctx, "", "", "", "", digest("a1")); err == nil {
-		t.Error("an admin token without an id was kept")
-	}
-	if err := s.CreateAdminToken(ctx, "a1", "\xff", "", "", digest("a1")); err == nil {
-		t.Error("an admin token with a broken name was kept")
 	}
 }
 
@@ -67,16 +71,15 @@ func credentialRoundTrip(t *testing.T, ctx context.Context, s Store) {
 	bare := sallyport.Credential{ID: "k2", API: "orders", Tenant: &sallyport.Tenant{ID: "acme"}, State: sallyport.Disabled}
 	for _, want := range []sallyport.Credential{full, bare} {
 		mustCredential(t, ctx, s, want)
-		want.Tenant = &acme
 		got, err := s.Credential(ctx, "orders", "acme", want.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, got, &want)
+		same(t, got, kept(want, acme, nil))
 		if got, err = s.ByDigest(ctx, digest(want.ID)); err != nil {
 			t.Fatal(err)
 		}
-		same(t, got, &want)
+		same(t, got, kept(want, acme, nil))
 	}
 	// Ends that must not turn into "never", nor into another end.
 	for id, end := range map[string]time.Time{
@@ -103,11 +106,11 @@ func credentialConflict(t *testing.T, ctx context.Context, s Store) {
 	elsewhere.API = "parcels"
 	mustTenant(t, ctx, s, tenant("acme"), elsewhere)
 	mustCredential(t, ctx, s, credential("k1", "acme"))
-	wants(t, "the same id", s.CreateCredential(ctx, credential("k1", "acme"), digest("other"), 1), sallyport.ErrConflict)
-	wants(t, "the same digest", s.CreateCredential(ctx, credential("k2", "acme"), digest("k1"), 1), sallyport.ErrConflict)
+	wants(t, "the same id", s.CreateCredential(ctx, with(credential("k1", "acme"), "other")), sallyport.ErrConflict)
+	wants(t, "the same digest", s.CreateCredential(ctx, with(credential("k2", "acme"), "k1")), sallyport.ErrConflict)
 	c := credential("k1", "acme")
 	c.API, c.Tenant = "parcels", &elsewhere
-	wants(t, "the same id in another API", s.CreateCredential(ctx, c, digest("other"), 1), sallyport.ErrConflict)
+	wants(t, "the same id in another API", s.CreateCredential(ctx, with(c, "other")), sallyport.ErrConflict)
 	_, err := s.ByDigest(ctx, digest("other"))
 	wants(t, "the digest of a refused credential", err, sallyport.ErrNotFound)
 	_, err = s.Credential(ctx, "orders", "acme", "k2")
@@ -118,7 +121,7 @@ func credentialOrphan(t *testing.T, ctx context.Context, s Store) {
 	elsewhere := tenant("acme")
 	elsewhere.API = "parcels"
 	mustTenant(t, ctx, s, elsewhere)
-	wants(t, "CreateCredential", s.CreateCredential(ctx, credential("k1", "acme"), digest("k1"), 1), sallyport.ErrNotFound)
+	wants(t, "CreateCredential", s.CreateCredential(ctx, with(credential("k1", "acme"), "k1")), sallyport.ErrNotFound)
 }
 
 func credentialWalls(t *testing.T, ctx context.Context, s Store) {
@@ -143,8 +146,8 @@ func credentialWalls(t *testing.T, ctx context.Context, s Store) {
 		_, err := s.Credential(ctx, who.api, who.tenant, "k1")
 		_, never := s.Credential(ctx, who.api, who.tenant, "k9")
 		unknown("Credential as "+who.tenant+" of "+who.api, err, never)
-		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", touch)
-		_, never = s.UpdateCredential(ctx, who.api, who.tenant, "k9", touch)
+		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", false, touch)
+		_, never = s.UpdateCredential(ctx, who.api, who.tenant, "k9", false, touch)
 		unknown("UpdateCredential as "+who.tenant+" of "+who.api, err, never)
 		_, err = s.Credentials(ctx, sallyport.CredentialFilter{API: who.api, Tenant: who.tenant, After: "k1"})
 		_, never = s.Credentials(ctx, sallyport.CredentialFilter{API: who.api, Tenant: who.tenant, After: "k9"})
@@ -153,7 +156,7 @@ func credentialWalls(t *testing.T, ctx context.Context, s Store) {
 	for _, who := range []struct{ api, tenant string }{{"orders", "acme"}, {"orders", ""}, {"", "acme"}, {"", ""}} {
 		_, err := s.Credential(ctx, who.api, who.tenant, "k1")
 		wants(t, "Credential as "+who.tenant+" of "+who.api, err, nil)
-		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", func(*sallyport.Credential) error { return nil })
+		_, err = s.UpdateCredential(ctx, who.api, who.tenant, "k1", false, func(*sallyport.Credential) error { return nil })
 		wants(t, "UpdateCredential as "+who.tenant+" of "+who.api, err, nil)
 	}
 }
@@ -183,7 +186,7 @@ func credentialPages(t *testing.T, ctx context.Context, s Store) {
 		f.After = got[len(got)-1]
 		if len(got) == 4 { // what comes or changes meanwhile does not move a page
 			mustCredential(t, ctx, s, credential("new", "acme"))
-			if _, err := s.UpdateCredential(ctx, "orders", "", f.After, func(c *sallyport.Credential) error { c.Name = "changed"; return nil }); err != nil {
+			if _, err := s.UpdateCredential(ctx, "orders", "", f.After, false, func(c *sallyport.Credential) error { c.Name = "changed"; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -196,23 +199,38 @@ func credentialFilters(t *testing.T, ctx context.Context, s Store) {
 	elsewhere.API = "parcels"
 	mustTenant(t, ctx, s, tenant("acme"), tenant("other"), elsewhere)
 	revoked, foreign := credential("k2", "acme"), credential("k4", "acme")
-	revoked.State = sallyport.Revoked
-	foreign.API, foreign.Tenant = "parcels", &elsewhere
+	revoked.State, revoked.Name = sallyport.Revoked, "robot"
+	foreign.API, foreign.Tenant, foreign.Name = "parcels", &elsewhere, "robot"
+	mustUser(t, ctx, s, user("u1", "acme"), user("u2", "acme"))
+	mustCredential(t, ctx, s, token("p1", "acme", "u1"), token("p2", "acme", "u2"), token("p3", "acme", "u1"))
 	mustCredential(t, ctx, s, credential("k1", "acme"), revoked, credential("k3", "other"), foreign)
 	for _, c := range []struct {
 		filter sallyport.CredentialFilter
 		want   []string
 	}{
-		{sallyport.CredentialFilter{}, []string{"k4", "k3", "k2", "k1"}},
-		{sallyport.CredentialFilter{API: "orders"}, []string{"k3", "k2", "k1"}},
-		{sallyport.CredentialFilter{Tenant: "acme"}, []string{"k4", "k2", "k1"}},
-		{sallyport.CredentialFilter{API: "orders", Tenant: "acme"}, []string{"k2", "k1"}},
-		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active}, []string{"k3", "k1"}},
-		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k3"}, []string{"k1"}},
-		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k2"}, []string{"k1"}},
+		{sallyport.CredentialFilter{}, []string{"k4", "k3", "k2", "k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{API: "orders"}, []string{"k3", "k2", "k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{Tenant: "acme"}, []string{"k4", "k2", "k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme"}, []string{"k2", "k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active}, []string{"k3", "k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k3"}, []string{"k1", "p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{API: "orders", State: sallyport.Active, After: "k2"}, []string{"k1", "p3", "p2", "p1"}},
 		{sallyport.CredentialFilter{API: "orders", State: sallyport.Disabled}, nil},
 		{sallyport.CredentialFilter{Limit: 1}, []string{"k4"}},
-		{sallyport.CredentialFilter{API: "orders", After: "k1"}, nil},
+		{sallyport.CredentialFilter{API: "orders", After: "k1"}, []string{"p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{Name: "robot"}, []string{"k4", "k2"}},
+		{sallyport.CredentialFilter{Name: "robo"}, nil},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme", Name: "robot"}, []string{"k2"}},
+		{sallyport.CredentialFilter{API: "orders", Name: "robot", After: "k3"}, []string{"k2"}}, // after one that may have had that name
+		{sallyport.CredentialFilter{Kind: "key"}, []string{"k4", "k3", "k2", "k1"}},
+		{sallyport.CredentialFilter{Kind: "pat"}, []string{"p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{Kind: "pat", After: "k1"}, []string{"p3", "p2", "p1"}},
+		{sallyport.CredentialFilter{Kind: "pat", Limit: 1, After: "p3"}, []string{"p2"}},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme", User: "u1"}, []string{"p3", "p1"}},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme", User: "u1", After: "p3"}, []string{"p1"}},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme", User: "u1", State: sallyport.Revoked}, nil},
+		{sallyport.CredentialFilter{API: "orders", Tenant: "acme", User: "u3"}, nil},
+		{sallyport.CredentialFilter{User: "u2"}, []string{"p2"}},
 	} {
 		list, err := s.Credentials(ctx, c.filter)
 		if err != nil {
@@ -222,17 +240,21 @@ func credentialFilters(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("%+v: got %v, want %v", c.filter, got, c.want)
 		}
 	}
+	_, err := s.Credentials(ctx, sallyport.CredentialFilter{API: "orders", Tenant: "acme", User: "u1", After: "p2"})
+	wants(t, "after another user's", err, sallyport.ErrNotFound)
 }
 
 func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
 	acme := tenant("acme")
 	mustTenant(t, ctx, s, acme, tenant("other"))
 	mustCredential(t, ctx, s, credential("k1", "acme"), credential("k2", "acme"))
-	want := sallyport.Credential{
-		ID: "k1", API: "orders", Tenant: &acme, Kind: "pat", Name: "n", Principal: "p", Environment: "test", Access: sallyport.Write,
-		Scopes: []string{"admin"}, State: sallyport.Disabled, Prefix: "x_", Last4: "zzzz", CreatedAt: created, ExpiresAt: created.Add(time.Hour),
-	}
-	got, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error {
+	want := *kept(sallyport.Credential{
+		ID: "k1", API: "orders", Kind: "pat", Name: "n", Principal: "p", Environment: "test", Access: sallyport.Write,
+		Scopes: []string{"admin"}, Roles: []string{"clerk"}, State: sallyport.Disabled, Prefix: "x_", Last4: "zzzz",
+		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Attributes: map[string]string{"owner": "you"},
+		CreatedAt: created, ExpiresAt: created.Add(time.Hour),
+	}, acme, nil)
+	got, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error {
 		same(t, c.Tenant, &acme)
 		*c = want
 		c.Tenant = &sallyport.Tenant{ID: "acme", Name: "not by this way"}
@@ -246,21 +268,20 @@ func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	same(t, got, &want)
-	untouched := credential("k2", "acme")
-	untouched.Tenant = &acme
 	if got, err = s.Credential(ctx, "orders", "", "k2"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, &untouched)
+	same(t, got, kept(credential("k2", "acme"), acme, nil))
 	for what, change := range map[string]func(*sallyport.Credential){
 		"id":        func(c *sallyport.Credential) { c.ID = "k3" },
 		"api":       func(c *sallyport.Credential) { c.API, c.Tenant = "parcels", &sallyport.Tenant{ID: "acme"} },
 		"tenant":    func(c *sallyport.Credential) { c.Tenant = &sallyport.Tenant{ID: "other"} },
 		"tenant id": func(c *sallyport.Credential) { c.Tenant.ID = "other" },
+		"a user":    func(c *sallyport.Credential) { c.User = &sallyport.User{ID: "u1"} },
 		"no tenant": func(c *sallyport.Credential) { c.Tenant = nil },
 		"no state":  func(c *sallyport.Credential) { c.State = sallyport.StateUnknown },
 	} {
-		if _, err := s.UpdateCredential(ctx, "orders", "", "k1", func(c *sallyport.Credential) error { change(c); return nil }); err == nil {
+		if _, err := s.UpdateCredential(ctx, "orders", "", "k1", false, func(c *sallyport.Credential) error { change(c); return nil }); err == nil {
 			t.Errorf("%s: was changed", what)
 		}
 	}
@@ -274,7 +295,7 @@ func credentialFinal(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
 	mustCredential(t, ctx, s, credential("k1", "acme"))
 	update := func(change func(*sallyport.Credential)) error {
-		_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error { change(c); return nil })
+		_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error { change(c); return nil })
 		return err
 	}
 	state := func(state sallyport.State) func(*sallyport.Credential) {
@@ -300,7 +321,7 @@ func credentialFinal(t *testing.T, ctx context.Context, s Store) {
 func byDigest(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
 	mustCredential(t, ctx, s, credential("k1", "acme"), credential("k2", "acme"))
-	if _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.State, t.Plan = sallyport.Disabled, "free"; return nil }); err != nil {
+	if _, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.State, t.Plan = sallyport.Disabled, "free"; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.ByDigest(ctx, digest("k2"))
@@ -344,44 +365,27 @@ func digests(t *testing.T, ctx context.Context, s Store) {
 }
 
 func noSharing(t *testing.T, ctx context.Context, s Store) {
-	acme, k1 := tenant("acme"), credential("k1", "acme")
+	acme, u1, k1 := tenant("acme"), user("u1", "acme"), token("k1", "acme", "u1")
 	mustTenant(t, ctx, s, acme)
+	mustUser(t, ctx, s, u1)
 	mustCredential(t, ctx, s, k1)
 	spoil := func(c *sallyport.Credential) {
-		c.Scopes[0], c.AllowedIPs[0] = "admin", netip.Prefix{}
+		c.Scopes[0], c.Roles[0], c.AllowedIPs[0], c.Attributes["owner"] = "admin", "admin", netip.Prefix{}, "you"
 		c.Tenant.State = sallyport.Revoked
 	}
 	spoil(&k1)
 	acme.Limits["requests"][0].Max = 1
+	acme.Attributes["region"] = "us"
+	u1.Roles[0] = "admin"
 	for range 2 {
 		got, err := s.ByDigest(ctx, digest("k1"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantTenant, want := tenant("acme"), credential("k1", "acme")
-		want.Tenant = &wantTenant
-		same(t, got, &want)
+		u := user("u1", "acme")
+		same(t, got, kept(token("k1", "acme", "u1"), tenant("acme"), &u))
 		spoil(got)
+		got.Tenant.Roles["nothing"] = []string{"admin"}
+		got.User.Roles[0], got.User.Off[0], got.User.Attributes["team"] = "admin", "none", "b"
 	}
-}
-
-func adminTokens(t *testing.T, ctx context.Context, s Store) {
-	for i, id := range []string{"a1", "a2"} {
-		wants(t, id, s.CreateAdminToken(ctx, id, "name of "+id, "operator", "acme", digest(id)), nil)
-		if n, err := s.CountAdminTokens(ctx); n != i+1 || err != nil {
-			t.Errorf("got %d admin tokens, %v, want %d", n, err, i+1)
-		}
-	}
-	wants(t, "the same id", s.CreateAdminToken(ctx, "a1", "", "", "", digest("a3")), sallyport.ErrConflict)
-	wants(t, "the same digest", s.CreateAdminToken(ctx, "a3", "", "", "", digest("a1")), sallyport.ErrConflict)
-	got, err := s.AdminTokenByDigest(ctx, digest("a2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if age := time.Since(got.CreatedAt); age < -time.Second || age > time.Minute {
-		t.Errorf("got created %v ago", age)
-	}
-	same(t, got, &sallyport.AdminToken{ID: "a2", Name: "name of a2", Role: "operator", Tenant: "acme", CreatedAt: got.CreatedAt})
-	_, err = s.ByDigest(ctx, digest("a1"))
-	wants(t, "an admin token as a credential", err, sallyport.ErrNotFound)
 }

@@ -4,8 +4,8 @@
 // It is not for what only one kind of store can promise, such as surviving
 // kill -9; that is tested beside the store.
 //
-// It costs a few hundred milliseconds where a write costs one, and needs a
-// fresh, empty store for each law.
+// It costs about a second where a write costs a millisecond, and needs a fresh,
+// empty store for each law.
 package storetest
 
 import (
@@ -22,16 +22,29 @@ type Store interface {
 	CreateTenant(ctx context.Context, t sallyport.Tenant) error
 	Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error)
 	Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error)
-	UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (*sallyport.Tenant, error)
+	UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error)
 
-	CreateCredential(ctx context.Context, c sallyport.Credential, secret sallyport.Digest, pepper int) error
+	CreateUser(ctx context.Context, u sallyport.User) error
+	User(ctx context.Context, api, tenant, id string) (*sallyport.User, error)
+	Users(ctx context.Context, f sallyport.UserFilter) ([]*sallyport.User, error)
+	UpdateUser(ctx context.Context, api, tenant, id string, change func(*sallyport.User) error) (u *sallyport.User, ended int, err error)
+
+	CreateCredential(ctx context.Context, n sallyport.NewCredential) error
+	ImportCredentials(ctx context.Context, list []sallyport.NewCredential) ([]sallyport.Imported, error)
 	Credential(ctx context.Context, api, tenant, id string) (*sallyport.Credential, error)
 	Credentials(ctx context.Context, f sallyport.CredentialFilter) ([]*sallyport.Credential, error)
-	UpdateCredential(ctx context.Context, api, tenant, id string, change func(*sallyport.Credential) error) (*sallyport.Credential, error)
+	UpdateCredential(ctx context.Context, api, tenant, id string, uniqueName bool, change func(*sallyport.Credential) error) (*sallyport.Credential, error)
+	UncheckedPrefixes(ctx context.Context) ([][2]string, error)
+
 	ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error)
 	Digests(ctx context.Context, yield func(sallyport.Digest) error) error
+	RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (*sallyport.Credential, error)
+	RenewSecret(ctx context.Context, before, after sallyport.Digest, pepper int) error
+	Peppers(ctx context.Context) (map[int]int, error)
 
-	CreateAdminToken(ctx context.Context, id, name, role, tenant string, digest sallyport.Digest) error
+	CreateAdminToken(ctx context.Context, t sallyport.AdminToken, d sallyport.Digest) error
+	AdminTokens(ctx context.Context) ([]*sallyport.AdminToken, error)
+	RevokeAdminToken(ctx context.Context, id string) error
 	AdminTokenByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.AdminToken, error)
 	CountAdminTokens(ctx context.Context) (int, error)
 
@@ -53,6 +66,17 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a tenant is changed and its key is not", tenantUpdate},
 		{"a revoked tenant is final", tenantFinal},
 
+		{"a user comes back as it was kept", userRoundTrip},
+		{"a user exists once in a tenant", userConflict},
+		{"a user needs its tenant", userOrphan},
+		{"users are listed in pages by id", userPages},
+		{"a listing is of one tenant's users", userFilters},
+		{"a user is changed and its key is not", userUpdate},
+		{"a revoked user is final", userFinal},
+		{"a user's tokens end with its state and its roles", userEndsTokens},
+		{"nobody else's tokens end with a user", userEndsNoOthers},
+		{"a user's tokens end with its tenant's roles", tenantEndsTokens},
+
 		{"a credential comes back as it was kept", credentialRoundTrip},
 		{"a credential and a digest exist once", credentialConflict},
 		{"a credential needs its tenant", credentialOrphan},
@@ -61,15 +85,26 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a listing is narrowed by every field", credentialFilters},
 		{"a credential is changed and its key is not", credentialUpdate},
 		{"a revoked credential is final", credentialFinal},
+		{"a credential brings its user of now", credentialUser},
+		{"a credential needs its user and keeps it", credentialUserOrphan},
+		{"a name that is to be unique is", uniqueNames},
+		{"an import is kept whole, and once", imports},
+		{"an import that fails keeps nothing", importsRefused},
+		{"prefixes with unchecked secrets are told", uncheckedPrefixes},
 		{"a refused change changes nothing", changeRefused},
 		{"a digest finds the credential and the tenant of now", byDigest},
 		{"every digest is told", digests},
+		{"a roll ends the old secrets and adds one", rolls},
+		{"a roll that is refused changes nothing", rollsRefused},
+		{"a secret is renewed and its end is not", renewals},
 		{"what is returned is the caller's own", noSharing},
 
 		{"an admin token is found by its digest", adminTokens},
+		{"admin tokens are listed and revoked", adminTokensRevoked},
 
 		{"parallel changes are all kept", parallelUpdates},
 		{"of parallel creations one wins", parallelCreates},
+		{"of parallel names one wins", parallelNames},
 		{"a deadline holds while another writes", deadlineOfWriters},
 		{"a finished context does nothing", finishedContext},
 		{"a store outlives a change that panics", changePanics},

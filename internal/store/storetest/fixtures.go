@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -24,26 +25,51 @@ func tenant(id string) sallyport.Tenant {
 			"requests": {{Max: 1<<64 - 1, Length: time.Minute, Burst: 15}, {Max: 0, Length: 1000 * time.Hour}},
 			"writes":   {{Max: 3, Length: time.Second}},
 		},
-		CreatedAt: created,
+		Roles:      map[string][]string{"Prüfer <&>": {"devices:read", "größe:<&>"}, "nothing": nil},
+		Attributes: map[string]string{"region": "eu <1>", "": ""},
+		CreatedAt:  created,
 	}
+}
+
+func user(id, tenantID string) sallyport.User {
+	return sallyport.User{
+		ID: id, API: "orders", Tenant: tenantID, Service: true, Name: "Jo & Söhne", Roles: []string{"reader", "Prüfer <&>"},
+		Off: []string{"Findings"}, State: sallyport.Active, Attributes: map[string]string{"team": "a<b"}, CreatedAt: created,
+	}
+}
+
+// token is a personal access token of a user.
+func token(id, tenantID, userID string) sallyport.Credential {
+	c := credential(id, tenantID)
+	c.Kind, c.User = sallyport.KindPAT, &sallyport.User{ID: userID}
+	return c
 }
 
 func credential(id, tenantID string) sallyport.Credential {
 	return sallyport.Credential{
 		ID: id, API: "orders", Tenant: &sallyport.Tenant{ID: tenantID, API: "orders"},
 		Kind: "key", Name: "build <server>", Principal: "user_1", Environment: "live",
-		Access: sallyport.Read, Sandbox: true, Scopes: []string{"devices:read", "*", "größe:<&>"},
-		State: sallyport.Active, Prefix: "orders_live_", Last4: "a1B2",
+		Access: sallyport.Read, Sandbox: true, Scopes: []string{"devices:read", "*", "größe:<&>"}, Roles: []string{"reader <&>"},
+		State: sallyport.Active, Prefix: "orders_live_", Last4: "a1B2", Unchecked: true,
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
+		Attributes: map[string]string{"owner": "<me>"},
 		CreatedAt:  created, ExpiresAt: created.Add(90 * 24 * time.Hour),
 	}
 }
 
-// digest is a different digest for every name.
-func digest(name string) (d sallyport.Digest) {
-	copy(d[:], "digest of "+name)
-	return d
+// kept is c as a store returns it: with its tenant, its user and its networks.
+func kept(c sallyport.Credential, t sallyport.Tenant, u *sallyport.User) *sallyport.Credential {
+	c.Tenant, c.User, c.Networks = &t, u, sallyport.NewNetworks(c.AllowedIPs)
+	return &c
 }
+
+// with is c to be kept, with a secret.
+func with(c sallyport.Credential, secret string) sallyport.NewCredential {
+	return sallyport.NewCredential{Credential: c, Digest: digest(secret), Pepper: 1}
+}
+
+// digest is a different digest for every name.
+func digest(name string) sallyport.Digest { return sha256.Sum256([]byte(name)) }
 
 func mustTenant(t *testing.T, ctx context.Context, s Store, tenants ...sallyport.Tenant) {
 	t.Helper()
@@ -54,11 +80,20 @@ func mustTenant(t *testing.T, ctx context.Context, s Store, tenants ...sallyport
 	}
 }
 
+func mustUser(t *testing.T, ctx context.Context, s Store, users ...sallyport.User) {
+	t.Helper()
+	for _, u := range users {
+		if err := s.CreateUser(ctx, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // mustCredential keeps credentials, their digests made from their ids.
 func mustCredential(t *testing.T, ctx context.Context, s Store, credentials ...sallyport.Credential) {
 	t.Helper()
 	for _, c := range credentials {
-		if err := s.CreateCredential(ctx, c, digest(c.ID), 1); err != nil {
+		if err := s.CreateCredential(ctx, with(c, c.ID)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +102,7 @@ func mustCredential(t *testing.T, ctx context.Context, s Store, credentials ...s
 // same fails t unless got is want, save for empty lists that became nil.
 func same(t *testing.T, got, want any) {
 	t.Helper()
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{}), cmp.AllowUnexported(sallyport.Networks{})); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 }
@@ -87,6 +122,7 @@ func ids[T any](list []*T, id func(*T) string) (out []string) {
 }
 
 func idOfTenant(t *sallyport.Tenant) string         { return t.ID }
+func idOfUser(u *sallyport.User) string             { return u.ID }
 func idOfCredential(c *sallyport.Credential) string { return c.ID }
 
 func numbered(format string, n int) (out []string) {

@@ -13,30 +13,58 @@ func emptyStore(t *testing.T, ctx context.Context, s Store) {
 	wants(t, "Ping", s.Ping(ctx), nil)
 	_, err := s.Tenant(ctx, "orders", "acme")
 	wants(t, "Tenant", err, sallyport.ErrNotFound)
-	_, err = s.UpdateTenant(ctx, "orders", "acme", func(*sallyport.Tenant) error {
+	_, _, err = s.UpdateTenant(ctx, "orders", "acme", func(*sallyport.Tenant) error {
 		t.Error("UpdateTenant changes a tenant that is not there")
 		return nil
 	})
 	wants(t, "UpdateTenant", err, sallyport.ErrNotFound)
 	_, err = s.Credential(ctx, "orders", "", "k1")
 	wants(t, "Credential", err, sallyport.ErrNotFound)
-	_, err = s.UpdateCredential(ctx, "orders", "", "k1", func(*sallyport.Credential) error {
+	_, err = s.UpdateCredential(ctx, "orders", "", "k1", false, func(*sallyport.Credential) error {
 		t.Error("UpdateCredential changes a credential that is not there")
 		return nil
 	})
 	wants(t, "UpdateCredential", err, sallyport.ErrNotFound)
 	_, err = s.ByDigest(ctx, digest("k1"))
 	wants(t, "ByDigest", err, sallyport.ErrNotFound)
+	_, err = s.RollCredential(ctx, "orders", "", "k1", func(*sallyport.Credential) (r sallyport.Roll, _ error) {
+		t.Error("RollCredential rolls a credential that is not there")
+		return r, nil
+	})
+	wants(t, "RollCredential", err, sallyport.ErrNotFound)
+	wants(t, "RenewSecret", s.RenewSecret(ctx, digest("k1"), digest("k2"), 1), sallyport.ErrNotFound)
+	_, err = s.User(ctx, "orders", "acme", "u1")
+	wants(t, "User", err, sallyport.ErrNotFound)
+	_, _, err = s.UpdateUser(ctx, "orders", "acme", "u1", func(*sallyport.User) error {
+		t.Error("UpdateUser changes a user who is not there")
+		return nil
+	})
+	wants(t, "UpdateUser", err, sallyport.ErrNotFound)
 	_, err = s.AdminTokenByDigest(ctx, digest("a1"))
 	wants(t, "AdminTokenByDigest", err, sallyport.ErrNotFound)
+	wants(t, "RevokeAdminToken", s.RevokeAdminToken(ctx, "a1"), sallyport.ErrNotFound)
+	emptyLists(t, ctx, s)
+}
+
+func emptyLists(t *testing.T, ctx context.Context, s Store) {
 	tenants, err := s.Tenants(ctx, "orders", "", 0)
 	wants(t, "Tenants", err, nil)
 	credentials, err := s.Credentials(ctx, sallyport.CredentialFilter{})
 	wants(t, "Credentials", err, nil)
 	n, err := s.CountAdminTokens(ctx)
 	wants(t, "CountAdminTokens", err, nil)
-	if len(tenants)+len(credentials)+n != 0 {
-		t.Errorf("got %d tenants, %d credentials, %d admin tokens, want none", len(tenants), len(credentials), n)
+	users, err := s.Users(ctx, sallyport.UserFilter{API: "orders", Tenant: "acme"})
+	wants(t, "Users", err, nil)
+	tokens, err := s.AdminTokens(ctx)
+	wants(t, "AdminTokens", err, nil)
+	peppers, err := s.Peppers(ctx)
+	wants(t, "Peppers", err, nil)
+	prefixes, err := s.UncheckedPrefixes(ctx)
+	wants(t, "UncheckedPrefixes", err, nil)
+	imported, err := s.ImportCredentials(ctx, nil)
+	wants(t, "ImportCredentials of none", err, nil)
+	if len(tenants)+len(users)+len(credentials)+len(tokens)+n+len(peppers)+len(prefixes)+len(imported) != 0 {
+		t.Errorf("got %v, %v, %v, %v, %d, %v, %v, %v, want none", tenants, users, credentials, tokens, n, peppers, prefixes, imported)
 	}
 }
 
@@ -117,12 +145,14 @@ func tenantUpdate(t *testing.T, ctx context.Context, s Store) {
 	want := tenant("acme")
 	want.Name, want.Plan, want.State = "New", "free", sallyport.Disabled
 	want.Limits = map[string][]sallyport.Window{"requests": {{Max: 7, Length: time.Hour}}}
-	got, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
+	want.Roles, want.Attributes = map[string][]string{"clerk": {"devices:write"}}, map[string]string{"region": "us"}
+	got, ended, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
 		t.Name, t.Plan, t.State, t.Limits = want.Name, want.Plan, want.State, want.Limits
+		t.Roles, t.Attributes = want.Roles, want.Attributes
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || ended != 0 {
+		t.Fatalf("%d tokens ended, %v", ended, err)
 	}
 	same(t, got, &want)
 	if got, err = s.Tenant(ctx, "orders", "acme"); err != nil {
@@ -139,7 +169,7 @@ func tenantUpdate(t *testing.T, ctx context.Context, s Store) {
 		"api":      func(t *sallyport.Tenant) { t.API = "parcels" },
 		"no state": func(t *sallyport.Tenant) { t.State = sallyport.StateUnknown },
 	} {
-		if _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { change(t); return nil }); err == nil {
+		if _, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { change(t); return nil }); err == nil {
 			t.Errorf("%s: was changed", what)
 		}
 	}
@@ -152,7 +182,7 @@ func tenantUpdate(t *testing.T, ctx context.Context, s Store) {
 func tenantFinal(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
 	set := func(state sallyport.State, plan string) error {
-		_, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
+		_, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
 			t.State, t.Plan = state, plan
 			return nil
 		})
@@ -170,11 +200,11 @@ func changeRefused(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
 	mustCredential(t, ctx, s, credential("k1", "acme"))
 	no := errors.New("no")
-	_, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.Name = "changed"; return no })
+	_, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error { t.Name = "changed"; return no })
 	if err != no {
 		t.Errorf("UpdateTenant: got %v, want %v as it is", err, no)
 	}
-	_, err = s.UpdateCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) error { c.Name = "changed"; return no })
+	_, err = s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error { c.Name = "changed"; return no })
 	if err != no {
 		t.Errorf("UpdateCredential: got %v, want %v as it is", err, no)
 	}

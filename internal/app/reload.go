@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/config"
+)
+
+// Reload reads the configuration again and puts its policy in force: all of it,
+// or where anything is wrong nothing, and the error, which is admin.Faults, says what. Requests in
+// flight go on under the policy that they began with. Reloads come one after
+// the other.
+func (a *App) Reload(context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	err := a.reload()
+	a.reloads.Record(err == nil, a.now())
+	if err != nil {
+		a.log.Error("the configuration was not loaded; the one before stays in force", "error", err)
+		return err
+	}
+	a.log.Info("configuration loaded", "apis", len(a.policy.Load().APIs))
+	return nil
+}
+
+func (a *App) reload() error {
+	if a.read == nil {
+		return errors.New("this server's configuration cannot change while it runs")
+	}
+	c, faults := a.read()
+	if len(faults) > 0 {
+		return admin.Faults(faults)
+	}
+	if faults := append(a.fixed(c), c.Absent...); len(faults) > 0 {
+		return admin.Faults(faults)
+	}
+	if err := a.enforce(c.Policy); err != nil {
+		return err
+	}
+	for _, n := range c.Notices {
+		a.log.Warn("not served", "notice", n.String())
+	}
+	return nil
+}
+
+// fixed says what of c differs from what only a start can set.
+func (a *App) fixed(c *config.Config) (faults []sallyport.Fault) {
+	for _, f := range []struct {
+		path      string
+		was, made any
+	}{
+		{"listen", a.config.Listen, c.Listen},
+		{"store", a.config.Store, c.Store},
+		{"counters", a.config.Counters, c.Counters},
+		{"pepper", a.config.Peppers, c.Peppers},
+		{"admin", a.config.Admin, c.Admin},
+		{"cache", a.config.Cache, c.Cache},
+		{"log", a.config.Log, c.Log},
+	} {
+		if !reflect.DeepEqual(f.was, f.made) {
+			faults = append(faults, sallyport.Fault{
+				File: c.File, Path: f.path, Text: "differs from what the server was started with", Hint: "restart it, or change this back",
+			})
+		}
+	}
+	return faults
+}
+
+// enforce puts p in force everywhere, or nowhere.
+func (a *App) enforce(p *sallyport.Policy) error {
+	limits, err := a.limits.Prepare(p)
+	if err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	checks, err := a.authorizer.Prepare(p)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	a.checks.Know(p)
+	limits() // first: what a Check names, the rate limit service has to know
+	checks()
+	a.policy.Store(p)
+	return nil
+}
+
+// watchEvery is how soon a changed file is noticed.
+const watchEvery = time.Second
+
+// Watch reloads whenever what stands in the file at path changes, until ctx
+// ends. It looks at the content, so it does not matter how the file was
+// written or replaced; one that is being written is read again when it is whole.
+func (a *App) Watch(ctx context.Context, path string) {
+	last, _ := fingerprint(path)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now, err := fingerprint(path)
+		if err != nil || now == last {
+			continue // a file that is gone for a moment is being replaced
+		}
+		last = now
+		// Its error was logged and counted.
+		_ = a.Reload(ctx)
+	}
+}
+
+func fingerprint(path string) ([32]byte, error) {
+	text, err := os.ReadFile(path)
+	return sha256.Sum256(text), err
+}

@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/store"
+)
+
+// CreateCredential keeps a new credential of an existing tenant (n.API and
+// n.Tenant.ID) and, where it has one, of an existing user of that tenant
+// (n.User.ID), with its secret. Its error wraps sallyport.ErrConflict where the
+// id or the digest exists already, in whatever API, or the name does that is to
+// be unique, and sallyport.ErrNotFound where the tenant or the user does not.
+func (s *Store) CreateCredential(ctx context.Context, n sallyport.NewCredential) error {
+	r, err := store.NewCreation(&n)
+	if err != nil {
+		return err
+	}
+	if err := s.write(ctx, func(tx *sql.Tx) error { return insert(ctx, tx, r) }); err != nil {
+		return fmt.Errorf("create %s: %w", r, err)
+	}
+	return nil
+}
+
+// ImportCredentials keeps credentials as CreateCredential does, all of them or
+// none, and says what became of each. A secret that is known already as that of
+// a credential of the same API and tenant is left as it is, with that
+// credential: so an import can be sent again. Its error wraps what
+// CreateCredential's does, and sallyport.ErrConflict also where a secret is
+// another tenant's or is given to two credentials; sallyport.AtIndex in it says
+// which one of list it is about.
+func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCredential) ([]sallyport.Imported, error) {
+	rows, err := store.NewCreations(list)
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	all, err := transact(ctx, s, func(tx *sql.Tx) ([]sallyport.Imported, error) {
+		all := make([]sallyport.Imported, len(rows))
+		for i, r := range rows {
+			var err error
+			if all[i], err = importOne(ctx, tx, r); err != nil {
+				return nil, sallyport.AtIndex{Index: i, Err: fmt.Errorf("%s: %w", r, named(ctx, err))}
+			}
+		}
+		return all, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return all, nil
+}
+
+func importOne(ctx context.Context, tx *sql.Tx, r store.Creation) (sallyport.Imported, error) {
+	var owner store.CredentialRow
+	err := tx.QueryRowContext(ctx, `SELECT c.id, c.api, c.tenant FROM secrets s JOIN credentials c ON c.id = s.credential_id WHERE s.digest = ?`, r.Digest[:]).
+		Scan(&owner.ID, &owner.API, &owner.Tenant)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return sallyport.Imported{ID: r.ID}, insert(ctx, tx, r)
+	case err != nil:
+		return sallyport.Imported{}, err
+	}
+	return r.Known(owner)
+}
+
+// insert keeps r. Its errors say which of tenant, user and name it is, but
+// where the id or the digest exists already.
+func insert(ctx context.Context, tx *sql.Tx, r store.Creation) error {
+	if r.User != "" {
+		if _, err := readUser(ctx, tx, r.API, r.Tenant, r.User); err != nil {
+			return fmt.Errorf("%s: %w", store.UserRow{API: r.API, Tenant: r.Tenant, ID: r.User}, named(ctx, err))
+		}
+	}
+	if r.UniqueName {
+		if err := checkName(ctx, tx, r.CredentialRow); err != nil {
+			return err
+		}
+	}
+	if err := named(ctx, insertCredential(ctx, tx, r.CredentialRow)); errors.Is(err, sallyport.ErrNotFound) {
+		return fmt.Errorf("%s: %w", store.TenantRow{API: r.API, ID: r.Tenant}, err)
+	} else if err != nil {
+		return err
+	}
+	if err := insertSecret(ctx, tx, r.Digest, r.ID, r.Pepper); err != nil {
+		return err
+	}
+	return noteChange(ctx, tx, "credential", r.API, r.Tenant, r.ID)
+}
+
+func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO credentials (id, api, tenant, user_id, kind, name, principal, environment, access, sandbox,
+		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.CreatedAt, r.ExpiresAt)
+	return err
+}
+
+func insertSecret(ctx context.Context, tx *sql.Tx, d sallyport.Digest, credential string, pepper int) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO secrets (digest, credential_id, pepper_version) VALUES (?, ?, ?)`, d[:], credential, pepper)
+	return err
+}
