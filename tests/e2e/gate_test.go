@@ -99,14 +99,19 @@ func (l *logged) String() string {
 
 var demos = map[string]*demo{} // by name and chain; shared by the tests of the package
 
-// running returns a demo of the example called name on chain. It is shared:
+// running returns a demo of the example called name on chain, of all where name
+// is empty. It is shared:
 // tests make their own tenants and keys in it.
 func running(t *testing.T, name, chain string) *demo {
 	t.Helper()
 	envoy := testenv.Envoy(t)
 	id := name + " " + chain
 	if demos[id] == nil {
-		d, err := startDemo(envoy, name, "--chain", chain)
+		args := []string{"--chain", chain}
+		if name != "" {
+			args = append(args, name)
+		}
+		d, err := startDemo(envoy, args...)
 		if err != nil {
 			t.Fatal(err)
 		}

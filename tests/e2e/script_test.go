@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -19,15 +20,20 @@ import (
 //	{"a": 1}                     a body, after an empty line, if it begins with {
 //
 //	HTTP 200                     the status
-//	X-RateLimit-Limit: 60        a header, exactly once, with this value; * for any
+//	X-RateLimit-Limit: 60        a header, exactly once, with this value
 //	! X-API-Key                  a header that is not there
-//	{"method": "GET"}            the body holds this much; "*" for any value
+//	{"method": "GET"}            the body holds this much
 //	= {"error": {…}}             the body is this
+//	@ mine = key                 {{mine}} is from now on what the body has as key
+//
+// A * at the end of a value that is wanted stands for anything. ADMIN before the
+// method sends the request to the admin API, as an administrator.
 //
 // Steps are separated by a line of three dashes, and run in order.
 type step struct {
 	line    int
 	comment string
+	admin   bool
 	method  string
 	path    string
 	headers []string
@@ -37,6 +43,7 @@ type step struct {
 	absent  []string
 	holds   string
 	equals  string
+	keep    [][2]string // name, field
 }
 
 // parseSteps reads a requests.http file.
@@ -58,6 +65,7 @@ func parseSteps(text string) (steps []step, err error) {
 		case trimmed == "":
 		case s.method == "":
 			s.line = i + 1
+			trimmed, s.admin = strings.CutPrefix(trimmed, "ADMIN ")
 			var ok bool
 			if s.method, s.path, ok = strings.Cut(trimmed, " "); !ok {
 				return nil, fmt.Errorf("line %d: want METHOD PATH", i+1)
@@ -70,6 +78,12 @@ func parseSteps(text string) (steps []step, err error) {
 			s.body += line
 		case s.status == 0:
 			s.headers = append(s.headers, trimmed)
+		case strings.HasPrefix(line, "@ "):
+			name, from, ok := strings.Cut(line[2:], " = ")
+			if !ok {
+				return nil, fmt.Errorf("line %d: want @ NAME = FIELD", i+1)
+			}
+			s.keep = append(s.keep, [2]string{"{{" + name + "}}", from})
 		case strings.HasPrefix(line, "= "):
 			s.equals = line[2:]
 		case s.equals != "":
@@ -86,10 +100,13 @@ func parseSteps(text string) (steps []step, err error) {
 	return steps, nil
 }
 
-// names are what {{…}} stands for: the keys of each tenant by its plan, and the
-// tenant's id.
-func (d *demo) names(api string) *strings.Replacer {
-	var pairs []string
+// names are what {{…}} stands for.
+type names []string
+
+func (n names) Replace(s string) string { return strings.NewReplacer(n...).Replace(s) }
+
+// names returns the keys of each tenant by its plan, and the tenant's id.
+func (d *demo) names(api string) (pairs names) {
 	for _, t := range d.APIs[api].Tenants {
 		plan := t.Plan
 		if plan == "" {
@@ -100,7 +117,7 @@ func (d *demo) names(api string) *strings.Replacer {
 			pairs = append(pairs, "{{"+plan+"."+name+"}}", t.Keys[i].Key, "{{"+plan+"."+name+".id}}", t.Keys[i].KeyID)
 		}
 	}
-	return strings.NewReplacer(pairs...)
+	return pairs
 }
 
 // runSteps runs the requests of an example against d.
@@ -120,16 +137,23 @@ func (d *demo) runSteps(t *testing.T, api string) {
 	}
 	names := d.names(api)
 	for _, s := range steps {
-		t.Run(fmt.Sprintf("%s:%d", api, s.line), func(t *testing.T) { d.runStep(t, api, s, names) })
+		t.Run(fmt.Sprintf("%s:%d", api, s.line), func(t *testing.T) { d.runStep(t, api, s, &names) })
 	}
 }
 
-func (d *demo) runStep(t *testing.T, api string, s step, names *strings.Replacer) {
+func (d *demo) runStep(t *testing.T, api string, s step, names *names) {
 	url := names.Replace(s.path)
-	if strings.HasPrefix(url, "/") {
+	var lines []string
+	switch {
+	case s.admin:
+		url = d.Admin.URL + url
+		lines = append(lines, "Authorization: Bearer "+d.Admin.Token)
+		if s.body != "" {
+			lines = append(lines, "Content-Type: application/json")
+		}
+	case strings.HasPrefix(url, "/"):
 		url = d.APIs[api].URL + url
 	}
-	var lines []string
 	for _, h := range s.headers {
 		lines = append(lines, names.Replace(h))
 	}
@@ -147,7 +171,7 @@ func (d *demo) runStep(t *testing.T, api string, s step, names *strings.Replacer
 	for _, line := range s.want {
 		name, want, _ := strings.Cut(names.Replace(line), ": ")
 		got := a.header.Values(name)
-		if len(got) != 1 || want != "*" && got[0] != want {
+		if len(got) != 1 || !matches(want, got[0]) {
 			fail("%s is %q, want exactly one %q", name, got, want)
 		}
 	}
@@ -173,6 +197,20 @@ func (d *demo) runStep(t *testing.T, api string, s step, names *strings.Replacer
 			fail("%s", where)
 		}
 	}
+	for _, keep := range s.keep {
+		value, ok := a.json(t)[keep[1]].(string)
+		if !ok {
+			fail("the body has no text called %s", keep[1])
+		}
+		*names = append(*names, keep[0], value)
+	}
+}
+
+// matches reports whether got is want, or begins with what stands before its
+// final *.
+func matches(want, got string) bool {
+	head, open := strings.CutSuffix(want, "*")
+	return want == got || open && strings.HasPrefix(got, head)
 }
 
 // differs says where got is not what want says; "" where it is. Unless whole,
@@ -183,6 +221,20 @@ func differs(want, got any, whole bool, at string) string {
 		if want == "*" && got != nil {
 			return ""
 		}
+		if text, ok := got.(string); ok && matches(want, text) {
+			return ""
+		}
+	case []any:
+		list, ok := got.([]any)
+		if !ok || len(list) != len(want) {
+			return fmt.Sprintf("%s is %v, want a list of %d", at, got, len(want))
+		}
+		for i := range want {
+			if where := differs(want[i], list[i], whole, fmt.Sprintf("%s[%d]", at, i)); where != "" {
+				return where
+			}
+		}
+		return ""
 	case map[string]any:
 		tree, ok := got.(map[string]any)
 		if !ok {
@@ -210,12 +262,17 @@ func differs(want, got any, whole bool, at string) string {
 	return ""
 }
 
-// Every example that this version serves passes its own requests, on both
-// chains with the same answers.
+// Every example passes its own requests, on both chains with the same answers,
+// all of them on one server.
 func TestExamples(t *testing.T) {
-	for _, name := range []string{"vaultwares"} {
-		for _, chain := range chains {
-			t.Run(name+" "+chain, func(t *testing.T) { running(t, name, chain).runSteps(t, name) })
+	files, err := filepath.Glob("../../examples/*/requests.http")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("found %v, %v; want five examples", files, err)
+	}
+	for _, chain := range chains {
+		for _, file := range files {
+			name := filepath.Base(filepath.Dir(file))
+			t.Run(name+" "+chain, func(t *testing.T) { running(t, "", chain).runSteps(t, name) })
 		}
 	}
 }

@@ -112,8 +112,17 @@ func (s *server) cli(args ...string) string {
 // envoy starts an Envoy over the server and returns its gateway.
 func (s *server) envoy(chain string) *demo {
 	s.t.Helper()
-	bootstrap := s.cli("envoy", "bootstrap", "-c", filepath.Join(s.folder, "sallyport.yaml"),
+	return s.envoyOn(s.bootstrap(chain))
+}
+
+func (s *server) bootstrap(chain string) string {
+	s.t.Helper()
+	return s.cli("envoy", "bootstrap", "-c", filepath.Join(s.folder, "sallyport.yaml"),
 		"--chain", chain, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+}
+
+func (s *server) envoyOn(bootstrap string) *demo {
+	s.t.Helper()
 	p, err := envoyproc.Start(context.Background(), envoyproc.Config{
 		Binary: testenv.Envoy(s.t), Bootstrap: []byte(bootstrap), Stderr: s.log, LogLevel: "error",
 	})
