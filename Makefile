@@ -15,8 +15,8 @@ help: ## say what there is
 build: ## bin/sallyport
 	go build -o bin/sallyport ./cmd/sallyport
 
-demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="--chain fused"
-	@envoy=$$(scripts/envoy.sh) && ENVOY=$$envoy exec bin/sallyport demo vaultwares $(ARGS)
+demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="aiia --chain fused"
+	@envoy=$$(scripts/envoy.sh) && ENVOY=$$envoy exec bin/sallyport demo $(ARGS)
 
 test: ## everything that must hold, and a count of it
 	@go run ./internal/tools/check

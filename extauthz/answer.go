@@ -176,15 +176,38 @@ func (c *call) identity(name, value string) {
 }
 
 // removeForged removes what a client sent under the gate's prefix, also with
-// underscores, which some upstreams read as hyphens. Generated configuration
-// strips them before they get here; a mesh's own may not.
+// underscores, which some upstreams read as hyphens, and what would make the
+// upstream take the request for another one than was judged. Generated
+// configuration strips the former before they get here; a mesh's own may not.
 func (c *call) removeForged() {
 	for i := range c.Request.Headers {
 		name := c.Request.Headers[i].Name
-		if forged(name) && name != headerSID && !c.sets(name) {
+		if forged(name) && name != headerSID && !c.sets(name) || overrides(name) {
 			c.reply.Remove = append(c.reply.Remove, name)
 		}
 	}
+}
+
+// overrides reports whether some upstreams let the header called name replace
+// the request's method or path.
+func overrides(name string) bool {
+	switch name {
+	case "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
+		"x-original-url", "x-original-uri", "x-rewrite-url":
+		return true
+	}
+	return false
+}
+
+// hidesForged reports whether a header under the gate's prefix has a name that
+// is none (RFC 9110 §5.1), and so could not be removed by it.
+func hidesForged(req *sallyport.Request) bool {
+	for i := range req.Headers {
+		if name := req.Headers[i].Name; forged(name) && !consists(name, inHeaderName) {
+			return true
+		}
+	}
+	return false
 }
 
 // forged reports whether name begins with the gate's prefix, - and _ being one.

@@ -69,6 +69,10 @@ func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Re
 		return
 	}
 	d.API, d.Chain = api.API, rules.chain(req)
+	if hidesForged(req) {
+		d.Reason = sallyport.RequestMalformed
+		return
+	}
 	if api.cors.preflight(req) {
 		d.Reason = sallyport.Preflight
 		return

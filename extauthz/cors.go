@@ -129,7 +129,7 @@ func (c *call) answerPreflight(d *sallyport.Decision, rules *cors) {
 	allowed := rules.headers
 	if allowed == "" {
 		allowed, _ = c.Request.Header(headerAskedHeaders)
-		if !plainList(allowed) {
+		if !consists(allowed, inList) {
 			allowed = ""
 		}
 	}
@@ -137,16 +137,6 @@ func (c *call) answerPreflight(d *sallyport.Decision, rules *cors) {
 	c.respond("access-control-allow-headers", allowed)
 	c.respond("access-control-max-age", rules.maxAge)
 	c.decided(d)
-}
-
-// plainList reports whether s is a list of header names and nothing else.
-func plainList(s string) bool {
-	for i := range len(s) {
-		if !alphanumeric(s[i:i+1]) && !strings.ContainsRune("-_, ", rune(s[i])) {
-			return false
-		}
-	}
-	return true
 }
 
 // allowOrigin tells a script's browser that it may read the answer, whatever the

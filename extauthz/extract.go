@@ -26,10 +26,32 @@ func (a *apiRules) extract(req *sallyport.Request) (secret string, why sallyport
 	if secret == "" {
 		return "", sallyport.CredentialMissing
 	}
-	if a.carriesKey(req.Path) || req.Query != "" && !a.readsQuery() && a.carriesKey(req.Query) {
+	if a.carriesKey(req.Path) || req.Query != "" && !a.readsQuery() && a.carriesKey(req.Query) || a.carriesCopy(req, secret) {
 		return "", sallyport.CredentialMisplaced
 	}
 	return secret, sallyport.Allowed
+}
+
+// carriesCopy reports whether secret stands also where it is not read, and so
+// would reach the upstream: in another header, or encoded in the query.
+func (a *apiRules) carriesCopy(req *sallyport.Request, secret string) bool {
+	for i := range req.Headers {
+		h := &req.Headers[i]
+		if len(h.Value) >= len(secret) && h.Name != "" && h.Name[0] != ':' && !a.reads(h.Name) && strings.Contains(h.Value, secret) {
+			return true
+		}
+	}
+	return strings.Contains(req.Query, "%") && !a.readsQuery() && a.carriesKey(unescape(req.Query))
+}
+
+// reads reports whether a credential is read from the header called name.
+func (a *apiRules) reads(name string) bool {
+	for i := range a.Places {
+		if a.Places[i].Header == name {
+			return true
+		}
+	}
+	return false
 }
 
 // readPlace returns the secret that stands in p, one of the places all.
@@ -137,7 +159,7 @@ func (a *apiRules) carriesKey(s string) bool {
 				break
 			}
 			rest = rest[at+len(prefix):]
-			if len(rest) >= keyBody && alphanumeric(rest[:keyBody]) {
+			if len(rest) >= keyBody && consists(rest[:keyBody], letterOrDigit) {
 				return true
 			}
 		}
@@ -148,10 +170,32 @@ func (a *apiRules) carriesKey(s string) bool {
 // keyBody is how many characters follow the prefix of a generated key.
 const keyBody = 38
 
-func alphanumeric(s string) bool {
+// kinds of characters, by their byte.
+const (
+	letterOrDigit = 1 << iota
+	inHeaderName  // beside those: what a name under the gate's prefix may hold
+	inRequestID   // beside those: what a sane request id may hold
+	inList        // beside those: what a list of header names may hold
+)
+
+var characters = func() (c [256]uint8) {
+	for b := range 256 {
+		if b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' {
+			c[b] = letterOrDigit | inHeaderName | inRequestID | inList
+		}
+	}
+	for kind, more := range map[uint8]string{inHeaderName: "-_", inRequestID: "-_.:/+=", inList: "-_, "} {
+		for _, b := range []byte(more) {
+			c[b] |= kind
+		}
+	}
+	return c
+}()
+
+// consists reports whether all of s are characters of kind.
+func consists(s string, kind uint8) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+		if characters[s[i]]&kind == 0 {
 			return false
 		}
 	}
@@ -161,14 +205,8 @@ func alphanumeric(s string) bool {
 // requestID returns the id that req carries where it is a sane one, else "".
 func requestID(req *sallyport.Request) string {
 	id, _ := req.Header("x-request-id")
-	if len(id) > 128 {
+	if len(id) > 128 || !consists(id, inRequestID) {
 		return ""
-	}
-	for i := range len(id) {
-		c := id[i]
-		if !alphanumeric(id[i:i+1]) && c != '-' && c != '_' && c != '.' && c != ':' && c != '/' && c != '+' && c != '=' {
-			return ""
-		}
 	}
 	return id
 }

@@ -170,8 +170,14 @@ func (a *apiRules) match(req *sallyport.Request, params *pattern.Params) (route,
 	}
 	routes := a.routes
 	if len(a.only) > 0 {
-		if own := a.only[canonicalHost(req.Host)]; own != nil {
-			routes = own
+		if routes = a.only[canonicalHost(req.Host)]; routes == nil {
+			// The route named the API, on a host that the file does not list:
+			// it stands for the API's first, and for no host of some
+			// operations alone.
+			routes = a.only[a.Hosts[0]]
+		}
+		if routes == nil {
+			return route{}, sallyport.OperationUnlisted
 		}
 	}
 	offered, ok := routes.Match(req.Path, params)

@@ -231,6 +231,7 @@ func TestOtherTenantsAreNotThere(t *testing.T) {
 }
 
 func TestListsAreNarrowed(t *testing.T) {
+	s := newServer(t)
 	for _, test := range []struct {
 		caller        sallyport.AdminToken
 		tenants, keys []string
@@ -242,7 +243,7 @@ func TestListsAreNarrowed(t *testing.T) {
 		{sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "gone"}, nil, nil, 1, 1},
 		{sallyport.AdminToken{Role: RoleAdmin, API: "gone"}, nil, nil, 0, 1},
 	} {
-		s := newServer(t).withAll().withToken(sallyport.AdminToken{ID: "adm_acme", Role: RoleViewer, API: "orders", Tenant: "acme"})
+		s.emptied().withAll().withToken(sallyport.AdminToken{ID: "adm_acme", Role: RoleViewer, API: "orders", Tenant: "acme"})
 		s.withToken(test.caller)
 		var tenants, keys []string
 		for _, one := range call[TenantList](s, 200, "GET", "/admin/v1/tenants", "").Tenants {
@@ -260,7 +261,7 @@ func TestListsAreNarrowed(t *testing.T) {
 			t.Errorf("a token of %q %q lists %+v of another API", test.caller.API, test.caller.Tenant, got)
 		}
 	}
-	s := newServer(t).withAll().withToken(sallyport.AdminToken{Role: RoleViewer, API: "orders", Tenant: "acme"})
+	s.emptied().withAll().withToken(sallyport.AdminToken{Role: RoleViewer, API: "orders", Tenant: "acme"})
 	if got := call[TenantList](s, 200, "GET", "/admin/v1/tenants?after=orders/acme", "").Tenants; len(got) != 0 {
 		t.Errorf("behind the only tenant there is %+v", got)
 	}
@@ -333,6 +334,7 @@ func TestTokenIsCreatedListedAndRevoked(t *testing.T) {
 }
 
 func TestTokensThatAreNoGood(t *testing.T) {
+	s := newServer(t)
 	for _, bad := range []sallyport.AdminToken{
 		{Role: "auditor"},
 		{ID: "no role"},
@@ -342,11 +344,11 @@ func TestTokensThatAreNoGood(t *testing.T) {
 		{Role: RoleAdmin, ExpiresAt: now},
 		{Role: RoleAdmin, ExpiresAt: now.Add(-time.Hour)},
 	} {
-		s := newServer(t).withToken(bad)
+		s.emptied().withToken(bad)
 		if got := call[problem](s, 401, "GET", "/admin/v1/status", ""); got.Detail == "" {
 			t.Errorf("%+v: no detail", bad)
 		}
 	}
-	s := newServer(t).withToken(sallyport.AdminToken{Role: RoleAdmin, ExpiresAt: now.Add(time.Second)})
+	s.emptied().withToken(sallyport.AdminToken{Role: RoleAdmin, ExpiresAt: now.Add(time.Second)})
 	call[Status](s, 200, "GET", "/admin/v1/status", "")
 }

@@ -204,13 +204,12 @@ func (w fieldNames) optionalList(f *faults, in fields, field string, to *Optiona
 func (w fieldNames) message(model *huma.ErrorModel) string {
 	var all []string
 	for _, detail := range model.Errors {
-		at := strings.TrimPrefix(detail.Location, "body.")
-		at = strings.TrimPrefix(at, "query.")
-		name, index, _ := strings.Cut(at, "[")
+		at, ours := strings.CutPrefix(detail.Location, "body.") // else in the API's words already
+		name, index, _ := strings.Cut(strings.TrimPrefix(at, "query."), "[")
 		for _, field := range []struct{ admin, ours string }{
 			{"name", "label"}, {"scopes", "scopes"}, {"expires_at", "expires"}, {"allowed_ips", "addresses"},
 		} {
-			if name == field.admin {
+			if ours && name == field.admin {
 				name = w[field.ours]
 				break
 			}

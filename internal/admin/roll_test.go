@@ -20,7 +20,7 @@ func (s *server) find(secret string) *sallyport.Credential {
 }
 
 func TestKeyIsRolled(t *testing.T) {
-	at := now.Truncate(time.Second)
+	s, at := newServer(t), now.Truncate(time.Second)
 	for _, test := range []struct {
 		expires, body string
 		end           time.Time // of the old secret
@@ -32,7 +32,7 @@ func TestKeyIsRolled(t *testing.T) {
 		{"1h", `{}`, at.Add(time.Hour)},
 		{"2d", `{"grace":"24h"}`, at.Add(24 * time.Hour)},
 	} {
-		s := newServer(t).withTenant()
+		s.emptied().withTenant()
 		before := s.newKey(`{"api":"orders","tenant":"acme","expires_at":"` + test.expires + `"}`)
 		s.take()
 		after := call[RolledKey](s, 200, "POST", "/admin/v1/keys/"+before.KeyID+"/roll", test.body)

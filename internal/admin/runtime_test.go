@@ -91,6 +91,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestATokenExplainsItsOwnOnly(t *testing.T) {
+	s := newServer(t)
 	const ask = `{"method":"GET","url":"https://a.test/","key_id":"KEY"}`
 	for _, test := range []struct {
 		api, tenant, key string
@@ -110,7 +111,7 @@ func TestATokenExplainsItsOwnOnly(t *testing.T) {
 		{"orders", "", "key_parts", Explanation{API: "parts"}, 404},
 		{"", "", "key_parts", Explanation{API: "parts"}, 200},
 	} {
-		s := newServer(t).withAll().withToken(sallyport.AdminToken{Role: RoleViewer, API: test.api, Tenant: test.tenant})
+		s.emptied().withAll().withToken(sallyport.AdminToken{Role: RoleViewer, API: test.api, Tenant: test.tenant})
 		s.explain = func(context.Context, ExplainRequest) (Explanation, error) { return test.of, nil }
 		if w := s.serve(s.request("POST", "/admin/v1/explain", strings.Replace(ask, "KEY", test.key, 1))); w.Code != test.want {
 			t.Errorf("%q %q about key %q, %+v: %d %s, want %d", test.api, test.tenant, test.key, test.of, w.Code, w.Body, test.want)

@@ -126,10 +126,11 @@ func TestUsersArePaged(t *testing.T) {
 
 // What ends a user's personal access tokens ends them for good, and is said.
 func TestTokensOfAUserEnd(t *testing.T) {
+	s := newServer(t)
 	for change, revoked := range map[string]int{
 		`{"state":"disabled"}`: 1, `{"roles":[]}`: 1, `{"roles":["reader"]}`: 0, `{"name":"x"}`: 0, `{"disabled_categories":["Posture"]}`: 0,
 	} {
-		s, pat := newServer(t).withUser()
+		_, pat := s.emptied().withUser()
 		if got := call[ChangedUser](s, 200, "PATCH", "/admin/v1/users/orders/acme/ann", change); got.TokensRevoked != revoked {
 			t.Errorf("%s revoked %d, want %d", change, got.TokensRevoked, revoked)
 		}
