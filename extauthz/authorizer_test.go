@@ -134,6 +134,29 @@ func get(path string, headers ...string) sallyport.Request {
 	return r
 }
 
+// G1: a copy of the key where it is not read would reach the upstream.
+func TestCopiesOfAKeyAreMisplaced(t *testing.T) {
+	g := newGate(t)
+	key := g.key()
+	for name, change := range map[string]func(*sallyport.Request){
+		"cookie":              func(r *sallyport.Request) { r.Headers = append(r.Headers, sallyport.Header{Name: "cookie", Value: "a=b; k=" + key}) },
+		"another header":      func(r *sallyport.Request) { r.Headers = append(r.Headers, sallyport.Header{Name: "x_api_key", Value: key}) },
+		"query":               func(r *sallyport.Request) { r.Query = "k=" + key },
+		"encoded":             func(r *sallyport.Request) { r.Query = "k=%6f" + key[1:] },
+		"beside broken codes": func(r *sallyport.Request) { r.Query = "a=%zz&b=%&k=%6F" + key[1:] + "%2" },
+		"path":                func(r *sallyport.Request) { r.Path = "/v1/orders/" + key },
+	} {
+		r := get("/v1/orders", "x-api-key", key, ":path", "/v1/orders")
+		change(&r)
+		if d := g.decide(r); d.Reason != sallyport.CredentialMisplaced {
+			t.Errorf("%s: %v", name, d.Reason)
+		}
+	}
+	if d := g.decide(get("/v1/orders", "x-api-key", key, "authorization", "Bearer "+key, "cookie", key[:20])); d.Reason != sallyport.Allowed {
+		t.Errorf("in two places that are read: %v", d.Reason)
+	}
+}
+
 // G2: what is not plainly one credential in its place is refused.
 func TestWhereACredentialMayStand(t *testing.T) {
 	g := newGate(t)

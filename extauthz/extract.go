@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport"
@@ -26,14 +27,14 @@ func (a *apiRules) extract(req *sallyport.Request) (secret string, why sallyport
 	if secret == "" {
 		return "", sallyport.CredentialMissing
 	}
-	if a.carriesKey(req.Path) || req.Query != "" && !a.readsQuery() && a.carriesKey(req.Query) || a.carriesCopy(req, secret) {
+	if a.carriesKey(req.Path) || req.Query != "" && a.queryCarriesKey(req.Query) || a.carriesCopy(req, secret) {
 		return "", sallyport.CredentialMisplaced
 	}
 	return secret, sallyport.Allowed
 }
 
-// carriesCopy reports whether secret stands also where it is not read, and so
-// would reach the upstream: in another header, or encoded in the query.
+// carriesCopy reports whether secret stands also in a header where it is not
+// read, and so would reach the upstream.
 func (a *apiRules) carriesCopy(req *sallyport.Request, secret string) bool {
 	for i := range req.Headers {
 		h := &req.Headers[i]
@@ -41,7 +42,52 @@ func (a *apiRules) carriesCopy(req *sallyport.Request, secret string) bool {
 			return true
 		}
 	}
-	return strings.Contains(req.Query, "%") && !a.readsQuery() && a.carriesKey(unescape(req.Query))
+	return false
+}
+
+// queryCarriesKey reports whether a key of the API stands in query, as it is or
+// encoded, outside of the parameters that are read and then removed.
+func (a *apiRules) queryCarriesKey(query string) bool {
+	if !a.readsQuery() {
+		return a.carriesKey(query) || strings.Contains(query, "%") && a.carriesKey(decoded(query))
+	}
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		key, _, _ := strings.Cut(pair, "=")
+		if !a.readsParameter(key) && a.carriesKey(decoded(pair)) {
+			return true
+		}
+	}
+	return false
+}
+
+// decoded returns s with every percent-encoded byte in its place, and all else,
+// what is broken too, as it is: some servers read it so.
+func decoded(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(c))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// readsParameter reports whether a credential is read from the query parameter
+// called name.
+func (a *apiRules) readsParameter(name string) bool {
+	for i := range a.Places {
+		if a.Places[i].Query != "" && a.Places[i].Query == name {
+			return true
+		}
+	}
+	return false
 }
 
 // reads reports whether a credential is read from the header called name.
@@ -107,7 +153,8 @@ func otherScheme(value string, p *sallyport.Place, all []sallyport.Place) sallyp
 	return sallyport.CredentialMisplaced
 }
 
-// readQuery returns the value of the query parameter called name.
+// readQuery returns the value of the query parameter called name. Its name has
+// to stand there as it is: by it, Envoy removes the parameter.
 func readQuery(query, name string) (secret string, why sallyport.Reason) {
 	why = sallyport.CredentialMissing
 	for query != "" {
@@ -116,6 +163,9 @@ func readQuery(query, name string) (secret string, why sallyport.Reason) {
 		key, value, _ := strings.Cut(pair, "=")
 		if unescape(key) != name {
 			continue
+		}
+		if key != name {
+			return "", sallyport.CredentialMisplaced
 		}
 		if why != sallyport.CredentialMissing {
 			return "", sallyport.CredentialRepeated

@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,7 +67,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	if name, value, ok := strings.Cut(r.Header.Get("X-Echo-Header"), ": "); ok {
 		w.Header().Set(name, value)
 	}
-	json.NewEncoder(w).Encode(map[string]any{"headers": headers})
+	json.NewEncoder(w).Encode(map[string]any{"path": r.RequestURI, "headers": headers})
 }
 
 const reading = "--scopes=orders:read"
@@ -306,6 +309,93 @@ func TestTrustedHops(t *testing.T) {
 	}
 }
 
+// G1: a key in the query, where the file lets it stand there, passes and does not
+// reach the upstream; beside it other parameters do.
+func TestKeysInTheQuery(t *testing.T) {
+	for _, chain := range chains {
+		t.Run(chain, func(t *testing.T) {
+			s, g := newGateOn(t, chain, "read: [{header: X-API-Key}]", "read: [{header: X-API-Key}, {query: api_key}]")
+			_, k := s.newKey(reading)
+			_, other := s.newKey(reading)
+			for query, status := range map[string]int{
+				"?api_key=" + k.Key:                             200,
+				"?a=1&api_key=" + k.Key + "&b=2":                200,
+				"?%61pi_key=" + k.Key:                           401,
+				"?api_key=" + k.Key + "&api_key=" + k.Key:       401,
+				"?api_key=" + k.Key + "&%61pi_key=" + other.Key: 401,
+				"?api_key=":         401,
+				"?API_KEY=" + k.Key: 401,
+				"?other=" + k.Key:   401,
+				"?api_key=" + strings.Replace(k.Key, "_", "%5F", 1):             200,
+				"?api_key=" + strings.Replace(k.Key, "_", "%255F", 1):           401,
+				"?api_key=" + k.Key + "&copy=" + k.Key:                          401,
+				"?api_key=" + k.Key + "&copy=" + "%6" + "frd_live_" + k.Key[9:]: 401,
+			} {
+				a := g.send(t, "GET", g.Gateway+"/v1/orders"+query, ordersHost)
+				if a.status != status {
+					t.Errorf("%s: %d, want %d", strings.ReplaceAll(query, k.Key, "KEY"), a.status, status)
+				}
+				if status != 200 {
+					continue
+				}
+				path, _ := a.json(t)["path"].(string)
+				if strings.Contains(path, k.Key[9:]) || strings.Contains(query, "a=1") && path != "/v1/orders?a=1&b=2" {
+					t.Errorf("%s: the upstream got %s", strings.ReplaceAll(query, k.Key, "KEY"), strings.ReplaceAll(path, k.Key, "KEY"))
+				}
+			}
+			if strings.Contains(s.log.String(), k.Key) {
+				t.Error("the log holds the key")
+			}
+		})
+	}
+}
+
+// G5: keys that exist elsewhere go on: by value, by SHA-256, with and without a
+// checksum of ours; before the import such a key is refused without a look into
+// the store.
+func TestImportedKeysPass(t *testing.T) {
+	s, g := newGateOn(t, "paired")
+	get := func(key string) answer {
+		return g.send(t, "GET", g.Gateway+"/v1/orders", ordersHost, "X-API-Key: "+key)
+	}
+	const legacy, hashed = "ord_live_1234567890abcdef", "ord_live_another-of-the-old-kind"
+	for _, key := range []string{legacy, hashed} {
+		if a := get(key); a.status != 401 {
+			t.Errorf("before: %d", a.status)
+		}
+	}
+	pipe := func(in string, args ...string) {
+		t.Helper()
+		c := exec.Command(binary, append([]string{"key", "import", "--api", "orders", "--tenant", "t1", reading}, args...)...)
+		c.Env = append(os.Environ(), "SALLYPORT_URL="+s.http, "SALLYPORT_TOKEN="+serverToken)
+		c.Stdin = strings.NewReader(in)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("import: %v\n%s", err, out)
+		} else if strings.Contains(string(out), legacy) {
+			t.Errorf("the import prints the key: %s", out)
+		}
+	}
+	pipe(legacy+"\n", "--key-id", "old-1")
+	pipe(fmt.Sprintf("%x\n", sha256.Sum256([]byte(hashed))), "--sha256", "--prefix", "ord_live_", "--key-id", "old-2")
+	pipe(legacy+"\n", "--key-id", "old-1") // once more is harmless
+	for key, id := range map[string]string{legacy: "old-1", hashed: "old-2"} {
+		a := get(key)
+		if headers, _ := a.json(t)["headers"].(map[string]any); a.status != 200 || headers["x-sallyport-credential"] != id {
+			t.Errorf("%s: %d %s", id, a.status, a.body)
+		}
+	}
+	if a := get(legacy + "x"); a.status != 401 {
+		t.Errorf("a longer one: %d", a.status)
+	}
+	s.end(syscall.SIGTERM)
+	s.start()
+	eventually(t, "imports pass after a restart", func() bool { return get(legacy).status == 200 })
+	s.cli("key", "revoke", "old-1")
+	if a := get(legacy); a.status != 401 {
+		t.Errorf("revoked: %d", a.status)
+	}
+}
+
 // Which API it is, the host says; the route's context extension says it
 // louder.
 func TestTheRouteNamesTheAPI(t *testing.T) {
@@ -321,7 +411,7 @@ func TestTheRouteNamesTheAPI(t *testing.T) {
 		t.Errorf("the key of one API on another's host: %d", a.status)
 	}
 	bootstrap := s.bootstrap("fused")
-	swapped := strings.Replace(bootstrap, "{api: users, ", "{api: orders, ", 1)
+	swapped := strings.Replace(bootstrap, `{api: "users", `, `{api: "orders", `, 1)
 	if swapped == bootstrap {
 		t.Fatalf("the bootstrap does not name the API as expected:\n%s", bootstrap)
 	}
