@@ -139,8 +139,12 @@ func TestCopiesOfAKeyAreMisplaced(t *testing.T) {
 	g := newGate(t)
 	key := g.key()
 	for name, change := range map[string]func(*sallyport.Request){
-		"cookie":              func(r *sallyport.Request) { r.Headers = append(r.Headers, sallyport.Header{Name: "cookie", Value: "a=b; k=" + key}) },
-		"another header":      func(r *sallyport.Request) { r.Headers = append(r.Headers, sallyport.Header{Name: "x_api_key", Value: key}) },
+		"cookie": func(r *sallyport.Request) {
+			r.Headers = append(r.Headers, sallyport.Header{Name: "cookie", Value: "a=b; k=" + key})
+		},
+		"another header": func(r *sallyport.Request) {
+			r.Headers = append(r.Headers, sallyport.Header{Name: "x_api_key", Value: key})
+		},
 		"query":               func(r *sallyport.Request) { r.Query = "k=" + key },
 		"encoded":             func(r *sallyport.Request) { r.Query = "k=%6f" + key[1:] },
 		"beside broken codes": func(r *sallyport.Request) { r.Query = "a=%zz&b=%&k=%6F" + key[1:] + "%2" },

@@ -90,6 +90,17 @@ func (r UserRow) Change(change func(*sallyport.User) error) (UserRow, error) {
 	return after, nil
 }
 
+// Takes refuses the new credential c of the user, with sallyport.ErrNotFound: an
+// active personal access token is for an active user. One that was made while
+// its user was being disabled would outlive that.
+func (r UserRow) Takes(c CredentialRow) error {
+	active := sallyport.Active.String()
+	if c.Kind == sallyport.KindPAT && c.State == active && r.State != active {
+		return fmt.Errorf("active %s: %w", r, sallyport.ErrNotFound)
+	}
+	return nil
+}
+
 // EndsTokens reports whether the user's personal access tokens end with the
 // change from r to after: it takes the user out of the active state, or gives
 // it another set of roles.

@@ -47,7 +47,11 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 
 func (t *tables) insert(r store.Creation) error {
 	if r.User != "" {
-		if _, err := t.user(r.API, r.Tenant, r.User); err != nil {
+		u, err := t.user(r.API, r.Tenant, r.User)
+		if err == nil {
+			err = u.Takes(r.CredentialRow)
+		}
+		if err != nil {
 			return err
 		}
 	}

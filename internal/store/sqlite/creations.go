@@ -71,8 +71,12 @@ func importOne(ctx context.Context, tx *sql.Tx, r store.Creation) (sallyport.Imp
 // where the id or the digest exists already.
 func insert(ctx context.Context, tx *sql.Tx, r store.Creation) error {
 	if r.User != "" {
-		if _, err := readUser(ctx, tx, r.API, r.Tenant, r.User); err != nil {
+		u, err := readUser(ctx, tx, r.API, r.Tenant, r.User)
+		if err != nil {
 			return fmt.Errorf("%s: %w", store.UserRow{API: r.API, Tenant: r.Tenant, ID: r.User}, named(ctx, err))
+		}
+		if err := u.Takes(r.CredentialRow); err != nil {
+			return err
 		}
 	}
 	if r.UniqueName {

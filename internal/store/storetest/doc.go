@@ -69,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a user comes back as it was kept", userRoundTrip},
 		{"a user exists once in a tenant", userConflict},
 		{"a user needs its tenant", userOrphan},
+		{"an active token is for an active user", userTakes},
 		{"users are listed in pages by id", userPages},
 		{"a listing is of one tenant's users", userFilters},
 		{"a user is changed and its key is not", userUpdate},

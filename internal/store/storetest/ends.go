@@ -57,13 +57,15 @@ func userEndsTokens(t *testing.T, ctx context.Context, s Store) {
 		u, id := user(c.user, "acme"), c.user
 		u.State = c.from
 		mustUser(t, ctx, s, u)
+		pat := token(id+" pat", "acme", id)
+		pat.State = c.from
 		off, gone, key := token(id+" off", "acme", id), token(id+" gone", "acme", id), token(id+" key", "acme", id)
 		off.State, gone.State, key.Kind = disabled, revoked, sallyport.KindKey
-		mustImport(t, ctx, s, with(token(id+" pat", "acme", id), id+" pat"), with(off, off.ID), with(gone, gone.ID), with(key, key.ID))
+		mustImport(t, ctx, s, with(pat, pat.ID), with(off, off.ID), with(gone, gone.ID), with(key, key.ID))
 
 		_, ended, err := s.UpdateUser(ctx, "orders", "acme", id, func(u *sallyport.User) error { c.change(u); return nil })
 		wants(t, id, err, nil)
-		want := map[string]sallyport.State{id + " pat": active, id + " off": disabled, id + " gone": revoked, id + " key": active}
+		want := map[string]sallyport.State{id + " pat": c.from, id + " off": disabled, id + " gone": revoked, id + " key": active}
 		count := 0
 		if c.ends {
 			count, want[id+" pat"], want[id+" off"] = 2, revoked, revoked
@@ -145,7 +147,7 @@ func tenantEndsTokens(t *testing.T, ctx context.Context, s Store) {
 			list, want[p.ID] = append(list, with(p, p.ID)), state
 		}
 		for holder, roles := range holders {
-			mustUser(t, ctx, s, sallyport.User{ID: holder, API: "orders", Tenant: c.tenant, Roles: roles, State: sallyport.Disabled})
+			mustUser(t, ctx, s, sallyport.User{ID: holder, API: "orders", Tenant: c.tenant, Roles: roles, State: sallyport.Active})
 			keep("orders", holder, holder, sallyport.KindPAT, sallyport.Active)
 			if slices.Contains(c.want, holder) {
 				want[c.tenant+holder] = sallyport.Revoked

@@ -65,6 +65,25 @@ func userOrphan(t *testing.T, ctx context.Context, s Store) {
 	wants(t, "CreateUser", s.CreateUser(ctx, user("u1", "acme")), sallyport.ErrNotFound)
 }
 
+// userTakes: an active personal access token is made for an active user alone.
+func userTakes(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("acme"))
+	for _, state := range []sallyport.State{sallyport.Active, sallyport.Disabled, sallyport.Revoked} {
+		u := user(state.String(), "acme")
+		u.State = state
+		mustUser(t, ctx, s, u)
+		var want error
+		if state != sallyport.Active {
+			want = sallyport.ErrNotFound
+		}
+		pat := token("pat of "+u.ID, "acme", u.ID)
+		wants(t, pat.ID, s.CreateCredential(ctx, with(pat, pat.ID)), want)
+		off := token("disabled pat of "+u.ID, "acme", u.ID)
+		off.State = sallyport.Disabled
+		wants(t, off.ID, s.CreateCredential(ctx, with(off, off.ID)), nil)
+	}
+}
+
 func userPages(t *testing.T, ctx context.Context, s Store) {
 	mustTenant(t, ctx, s, tenant("acme"))
 	all := numbered("u%03d", 105)
