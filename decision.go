@@ -25,8 +25,12 @@ func (d *Decision) Reset() {
 	*d = Decision{Charges: d.Charges[:0]}
 }
 
-// Shadow reports whether d is about something that is in shadow mode.
+// Shadow reports whether d is about something that is in shadow mode. Our own
+// endpoints never are: there is nobody behind the gate who would refuse.
 func (d *Decision) Shadow() bool {
+	if d.Operation != nil && d.Operation.Serve != "" {
+		return false
+	}
 	return d.API != nil && d.API.Shadow || d.Operation != nil && d.Operation.Shadow
 }
 

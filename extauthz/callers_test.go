@@ -330,6 +330,24 @@ func TestShadowMode(t *testing.T) {
 	}
 }
 
+// An endpoint of ours is guarded in shadow mode too: nobody behind the gate
+// would refuse.
+func TestShadowModeDoesNotOpenEndpoints(t *testing.T) {
+	g := newGate(t)
+	op := operation("POST", "/v1/keys", "admin")
+	op.Serve = sallyport.ServeKeys
+	g.policy.APIs[0].Operations = append(g.policy.APIs[0].Operations, op)
+	g.policy.APIs[0].Shadow = true
+	g.enforce()
+	for key, want := range map[string]sallyport.Reason{g.key(): sallyport.ScopeMissing, "": sallyport.CredentialMalformed} {
+		req := get("/v1/keys", "x-api-key", key)
+		req.Method = "POST"
+		if d := g.decide(req); d.Reason != want || d.Shadowed != sallyport.Undecided {
+			t.Errorf("got %v, shadowed %v, want %v", d.Reason, d.Shadowed, want)
+		}
+	}
+}
+
 func TestShadowModeOfOneOperation(t *testing.T) {
 	g := newGate(t)
 	g.policy.APIs[0].Operations[0].Shadow = true

@@ -17,14 +17,14 @@ import (
 	"github.com/sallyport/sallyport/internal/render"
 )
 
-// Server is Envoy's RateLimitService over Counters. Safe for concurrent use;
-// Load may be called while it serves.
+// Server is Envoy's RateLimitService over Counters. Safe for concurrent use; a
+// policy may be put in force while it serves.
 type Server struct {
 	rlsv3.UnimplementedRateLimitServiceServer
 
 	counters Counters
 	now      func() time.Time
-	record   func(sallyport.Reason)
+	record   func(*sallyport.Decision)
 	rules    atomic.Pointer[rules]
 }
 
@@ -40,11 +40,12 @@ type apiRules struct {
 	limits     map[string]*sallyport.Limit
 }
 
-// NewServer returns a server that knows no API until a policy is put in force. record is told the
-// outcome of every call; nil tells nobody.
-func NewServer(counters Counters, now func() time.Time, record func(sallyport.Reason)) *Server {
+// NewServer returns a server that knows no API until a policy is put in force.
+// record is told the outcome of every call, and must not keep it; nil tells
+// nobody.
+func NewServer(counters Counters, now func() time.Time, record func(*sallyport.Decision)) *Server {
 	if record == nil {
-		record = func(sallyport.Reason) {}
+		record = func(*sallyport.Decision) {}
 	}
 	s := &Server{counters: counters, now: now, record: record}
 	s.rules.Store(&rules{})
@@ -87,17 +88,18 @@ type demand struct {
 // which Envoy's filter turns into the API's 503, or are passed over where the
 // API says so.
 func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitRequest) (_ *rlsv3.RateLimitResponse, err error) {
+	now := s.now()
+	var d demand
 	defer func() {
 		if p := recover(); p != nil {
 			slog.Error("rate limit: panic", "panic", p)
-			s.record(sallyport.Panicked)
+			s.record(d.decision(sallyport.Panicked, now))
 			err = status.Error(codes.Internal, "internal error")
 		}
 	}()
-	now := s.now()
-	d, err := s.rules.Load().understand(req)
+	d, err = s.rules.Load().understand(req)
 	if err != nil {
-		s.record(sallyport.RequestMalformed)
+		s.record(d.decision(sallyport.RequestMalformed, now))
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	if len(d.charges) == 0 {
@@ -106,17 +108,26 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	verdict, err := s.counters.Take(ctx, Call{Now: now, SID: d.sid, Subject: &d.subject, Charges: d.charges, Hits: d.hits})
 	switch {
 	case err != nil && d.api.OnFailure.QuotaOpen:
-		s.record(sallyport.CountersFailed)
+		s.record(d.decision(sallyport.CountersFailed, now))
 		return allow(req), nil
 	case err != nil:
-		s.record(sallyport.CountersFailed)
+		s.record(d.decision(sallyport.CountersFailed, now))
 		return nil, status.Error(codes.Unavailable, "counters failed")
 	case !verdict.Allowed:
-		s.record(sallyport.QuotaExhausted)
+		s.record(d.decision(sallyport.QuotaExhausted, now))
 		return d.refuse(req, &verdict, now), nil
 	}
-	s.record(sallyport.Allowed)
+	s.record(d.decision(sallyport.Allowed, now))
 	return d.grant(req, &verdict, now), nil
+}
+
+// decision is what came of d, for whoever records it.
+func (d *demand) decision(why sallyport.Reason, now time.Time) *sallyport.Decision {
+	out := &sallyport.Decision{At: now, Reason: why, Chain: sallyport.Paired, Subject: d.subject, RequestID: d.requestID}
+	if d.api != nil {
+		out.API = d.api.API
+	}
+	return out
 }
 
 // allow is the answer where nothing is limited.

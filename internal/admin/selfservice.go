@@ -80,6 +80,10 @@ func (v *visit) serve(one bool) {
 		v.fail(v.problem(ctx, "find caller", "key", err))
 		return
 	}
+	if c.State != sallyport.Active || c.Expired(v.now()) || c.Tenant.State != sallyport.Active || c.User != nil && c.User.State != sallyport.Active {
+		v.refuse(sallyport.KindInvalidCredential, "", "") // it ended since Check
+		return
+	}
 	var memory []string
 	v.holds, v.prefix = v.api.Rights(&memory, c), c.Prefix
 	if !one {

@@ -95,6 +95,22 @@ func TestEndpointsWantAProof(t *testing.T) {
 	}
 }
 
+// G4: a caller whose key ended since Check is nobody.
+func TestCallersWhoseKeyEndedAreRefused(t *testing.T) {
+	v := newServer(t).withTenant().withEndpoint(`"admin"`)
+	for _, state := range []string{"disabled", "active"} {
+		call[Key](v.server, 200, "PATCH", "/admin/v1/keys/"+v.id, `{"state":"`+state+`"}`)
+		want := map[string]int{"disabled": 401, "active": 200}[state]
+		if status, tree := v.ask("GET", "/v1/api-keys", ""); status != want {
+			t.Errorf("%s: %d %v", state, status, tree)
+		}
+	}
+	call[Tenant](v.server, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"state":"disabled"}`)
+	if status, tree := v.ask("GET", "/v1/api-keys", ""); status != 401 {
+		t.Errorf("suspended tenant: %d %v", status, tree)
+	}
+}
+
 // V3: nobody grants what they do not hold, neither by name nor by preset.
 func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 	v := newServer(t).withTenant().withEndpoint(`"items:read"`)

@@ -94,18 +94,24 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.checks, a.reloads = new(telemetry.Checks), new(telemetry.Reloads)
 	counters := ratelimit.NewMemory()
 	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: counters}, o.Now)
-	a.limits = ratelimit.NewServer(counters, o.Now, a.checks.Limited)
+	registry := prometheus.NewRegistry()
+	record := recorders{a.checks}
+	var log *telemetry.Log
+	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
+		log = telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
+		record = append(record, log)
+		registry.MustRegister(log)
+	}
+	a.limits = ratelimit.NewServer(counters, o.Now, func(d *sallyport.Decision) {
+		a.checks.Limited(d)
+		if log != nil && d.Reason.Refuses() { // what passes, Check has written
+			log.Record(d, 0)
+		}
+	})
 	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
 	}
-	registry := prometheus.NewRegistry()
-	var recorder extauthz.Recorder = a.checks
-	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
-		log := telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
-		recorder = recorders{a.checks, log}
-		registry.MustRegister(log)
-	}
-	a.newGRPC(extauthz.NewServer(a.authorizer, recorder), a.limits)
+	a.newGRPC(extauthz.NewServer(a.authorizer, record), a.limits)
 	registry.MustRegister(a.checks, a.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err

@@ -64,8 +64,10 @@ func (l *Log) Record(d *sallyport.Decision, took time.Duration) {
 	}
 	add("missing", d.Missing)
 	add("request_id", d.RequestID)
-	add("decision", fmt.Sprintf("%016x", d.ID))
-	attrs = append(attrs, slog.Duration("took", took))
+	if d.ID != 0 { // Check's; the rate limit service's have the request's id
+		add("decision", fmt.Sprintf("%016x", d.ID))
+		attrs = append(attrs, slog.Duration("took", took))
+	}
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, "decision", attrs...)
 }
 

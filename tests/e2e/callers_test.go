@@ -309,6 +309,51 @@ func TestTrustedHops(t *testing.T) {
 	}
 }
 
+// G13: every refusal has a reason, in the log and in the metrics, with whose it
+// was; and no log holds a credential.
+func TestReasonsAreTold(t *testing.T) {
+	for _, chain := range chains {
+		t.Run(chain, func(t *testing.T) {
+			s, g := newGateOn(t, chain, "big: [1000000/1h]", "big: [1/1h]", "operations: [", "operations: [{POST: /v1/orders, scope: admin}, ", "scopes: [orders:read]", "scopes: [orders:read, admin]")
+			key, k := s.newKey(reading)
+			url := g.Gateway + "/v1/orders"
+			g.send(t, "GET", url, ordersHost)
+			g.send(t, "GET", url, ordersHost, "X-API-Key: ord_live_1234567890")
+			g.send(t, "POST", url, ordersHost, key)
+			g.send(t, "GET", url+"/more", ordersHost, key)
+			g.send(t, "GET", url, ordersHost, key)
+			g.send(t, "GET", url, ordersHost, key, "X-Request-ID: the-second")
+			s.cli("key", "revoke", k.KeyID)
+			g.send(t, "GET", url, ordersHost, key)
+			g.send(t, "GET", g.Gateway+"/", "Host: nowhere.test")
+			for _, want := range []string{
+				"reason=caller.credential.missing api=orders", "reason=caller.credential.malformed",
+				`reason=caller.scope.missing api=orders operation="POST /v1/orders" tenant=t1 credential=` + k.KeyID + " missing=admin",
+				"reason=config.operation.unlisted", "reason=caller.credential.revoked", "reason=config.host.unlisted",
+			} {
+				eventually(t, want, func() bool { return strings.Contains(s.log.String(), want) })
+			}
+			eventually(t, "the refusal for the quota", func() bool {
+				for line := range strings.Lines(s.log.String()) {
+					if strings.Contains(line, "reason=caller.quota.requests") {
+						return strings.Contains(line, "request_id=the-second") && strings.Contains(line, "credential="+k.KeyID)
+					}
+				}
+				return false
+			})
+			if strings.Contains(s.log.String(), k.Key) || strings.Contains(s.log.String(), "1234567890") {
+				t.Error("the log holds a credential")
+			}
+			a, err := g.try("GET", s.http+"/metrics", "")
+			for _, want := range []string{`sallyport_checks_total{api="orders",reason="caller.scope.missing"} 1`, `reason="caller.quota.requests"} 1`} {
+				if err != nil || !strings.Contains(a.body, want) {
+					t.Errorf("no %s in the metrics: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
 // G1: a key in the query, where the file lets it stand there, passes and does not
 // reach the upstream; beside it other parameters do.
 func TestKeysInTheQuery(t *testing.T) {
