@@ -441,6 +441,28 @@ func TestImportedKeysPass(t *testing.T) {
 	}
 }
 
+// G9: while the store is down, known keys are served from the cache for as long
+// as the file says, then refused with 503; when it is back, all is as before.
+func TestGraceWhileTheStoreIsDown(t *testing.T) {
+	s, g := newGateOn(t, "fused", "    scopes: [orders:read]", "    on_failure: {grace: 3s}\n    scopes: [orders:read]")
+	key, _ := s.newKey(reading)
+	get := func() answer { return g.send(t, "GET", g.Gateway+"/v1/orders", ordersHost, key) }
+	if a := get(); a.status != 200 {
+		t.Fatalf("before: %d", a.status)
+	}
+	restore := breakStore(t, filepath.Join(s.folder, "s.db"))
+	eventually(t, "the server notices", func() bool { return strings.Contains(s.log.String(), "the store does not answer") })
+	if a := get(); a.status != 200 {
+		t.Errorf("within the grace: %d %s", a.status, a.body)
+	}
+	eventually(t, "503 after the grace", func() bool { return get().status == 503 })
+	if a := get(); a.header.Get("Retry-After") == "" || a.header.Get("Content-Type") != "application/json" {
+		t.Errorf("after the grace: %v", a.header)
+	}
+	restore()
+	eventually(t, "200 when it is back", func() bool { return get().status == 200 })
+}
+
 // Which API it is, the host says; the route's context extension says it
 // louder.
 func TestTheRouteNamesTheAPI(t *testing.T) {

@@ -157,7 +157,7 @@ func (s *Store) Close() error {
 func (s *Store) Ping(ctx context.Context) error {
 	_, err := await(ctx, s, func() (int, error) {
 		var one int
-		err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM tenants LIMIT 1)`).Scan(&one)
+		err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM secrets LIMIT 1)`).Scan(&one)
 		return one, err
 	})
 	if err != nil {
