@@ -185,6 +185,11 @@ func (k Kind) String() string {
 	return kinds[k].name
 }
 
+// Unauthenticated reports whether k says that nobody is known to call.
+func (k Kind) Unauthenticated() bool {
+	return k == KindMissingCredential || k == KindInvalidCredential || k == KindExpiredCredential
+}
+
 // Default returns the answer of k where a configuration says nothing else.
 func (k Kind) Default() Response {
 	if k >= kindCount {

@@ -52,9 +52,14 @@ func (a *API) Rights(memory *[]string, c *Credential) []string {
 				all = append(all, s)
 			}
 		}
-	case len(c.Scopes) > 0: // those of its own narrow the user's
+	case len(c.Scopes) > 0: // those of its own narrow the user's: what both have
 		for _, s := range c.Scopes {
 			if a.Holds(all[:ofUser], s) {
+				all = append(all, s)
+			}
+		}
+		for _, s := range all[:ofUser] {
+			if a.Holds(c.Scopes, s) && !slices.Contains(all[ofUser:], s) {
 				all = append(all, s)
 			}
 		}

@@ -23,7 +23,7 @@ const (
 	headerSID         = "x-sallyport-sid"
 
 	headerDecision = "x-sallyport-decision"
-	headerShadow   = "x-sallyport-shadow" // on answers: why the request would have been refused
+	headerShadow   = "x-sallyport-shadow" // why the request would have been refused: to the upstream the reason, to the client its kind
 	headerRequest  = "x-request-id"
 )
 
@@ -85,28 +85,34 @@ func (c *call) newRequestID(d *sallyport.Decision) {
 // get the credential.
 func (c *call) pass(d *sallyport.Decision) {
 	c.reply.Allowed = true
-	if d.Credential != nil {
+	caller := d.Credential
+	if d.Shadowed.Kind().Unauthenticated() && d.Shadowed != sallyport.Undecided {
+		caller = nil // whose key it was does not make it a caller
+	}
+	if caller != nil {
 		c.identify(d)
 	}
 	c.identity(headerRequestID, d.RequestID)
-	c.attributes(d)
-	if d.Operation != nil && d.Operation.Serve != "" && d.Credential != nil {
+	c.attributes(d, caller)
+	if d.Operation != nil && d.Operation.Serve != "" && caller != nil {
 		c.vouch(d)
 	}
+	if d.Shadowed != sallyport.Undecided {
+		c.identity(headerShadow, d.Shadowed.String())
+		c.respond(headerShadow, d.Shadowed.Kind().String())
+	}
 	c.removeForged()
-	if (d.Chain == sallyport.Fused || d.Shadow()) && d.Credential != nil {
+	if (d.Chain == sallyport.Fused || d.Shadow()) && caller != nil {
 		c.reply.Response = render.AppendQuota(c.reply.Response, &d.API.Headers, &d.Verdict, d.At, &c.text)
 	}
-	if d.Shadowed != sallyport.Undecided {
-		c.respond(headerShadow, d.Shadowed.String())
-	}
-	if d.Credential == nil || d.API.Shadow {
-		return // an endpoint of ours reads its own credential; in shadow mode the upstream still guards itself
+	if d.API.Shadow || d.Credential == nil && d.Shadowed == sallyport.Undecided {
+		return // in shadow mode the upstream still guards itself; an endpoint of ours reads its own credential
 	}
 	for i := range d.API.Places {
 		switch p := &d.API.Places[i]; {
 		case p.Query != "":
 			c.reply.RemoveQuery = append(c.reply.RemoveQuery, p.Query)
+			c.reply.Remove = append(c.reply.Remove, tellsQuery[:]...)
 		default:
 			c.reply.Remove = append(c.reply.Remove, p.Header)
 		}
@@ -133,15 +139,15 @@ func (c *call) vouch(d *sallyport.Decision) {
 // attributes tells the upstream the facts about its caller that the API's
 // configuration names. A header so named is never the client's own, however it
 // is written.
-func (c *call) attributes(d *sallyport.Decision) {
+func (c *call) attributes(d *sallyport.Decision, caller *sallyport.Credential) {
 	for i := range d.API.Attributes {
 		use := &d.API.Attributes[i]
 		if use.Header == "" {
 			continue
 		}
 		value := ""
-		if d.Credential != nil {
-			value = d.Credential.Attribute(use.Name)
+		if caller != nil {
+			value = caller.Attribute(use.Name)
 		}
 		c.identity(use.Header, value)
 		for j := range c.Request.Headers {

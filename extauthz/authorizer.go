@@ -69,6 +69,9 @@ func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Re
 		return
 	}
 	d.API, d.Chain = api.API, rules.chain(req)
+	if api.looksLikeKey(d.RequestID) {
+		d.RequestID = "" // it would stand in logs and answers
+	}
 	if hidesForged(req) {
 		d.Reason = sallyport.RequestMalformed
 		return
@@ -140,7 +143,7 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 		return nil, sallyport.StoreTimeout
 	case err != nil:
 		return nil, sallyport.StoreFailed
-	case c.API != api.Name:
+	case c.API != api.Name, c.Prefix != form.Prefix: // what a prefix promises, such as reading alone, its keys keep
 		return nil, sallyport.CredentialUnknown
 	case api.Grace > 0 && a.finder.DownFor(a.now()) > api.Grace:
 		return nil, sallyport.StoreFailed
@@ -165,6 +168,9 @@ func (a *Authorizer) find(ctx context.Context, secret string) (*sallyport.Creden
 		if !errors.Is(err, sallyport.ErrNotFound) {
 			return nil, err
 		}
+	}
+	if len(a.hasher.Older()) > 0 { // it may have been renewed between the two looks
+		return a.finder.Find(ctx, digest)
 	}
 	return nil, err
 }

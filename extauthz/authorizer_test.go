@@ -156,6 +156,24 @@ func TestCopiesOfAKeyAreMisplaced(t *testing.T) {
 			t.Errorf("%s: %v", name, d.Reason)
 		}
 	}
+	// An imported one is a copy too, whatever it looks like.
+	const imported = "ord_live_legacy-key-0001"
+	g.finder.MarkUnchecked("orders", "ord_live_")
+	g.shelf.put(g.hasher.Digest(imported), credential("imported", sallyport.Active))
+	for _, query := range []string{"k=" + imported, "k=%6f" + imported[1:]} {
+		r := get("/v1/orders", "x-api-key", imported)
+		r.Query = query
+		if d := g.decide(r); d.Reason != sallyport.CredentialMisplaced {
+			t.Errorf("%s: %v", query, d.Reason)
+		}
+	}
+	if d := g.decide(get("/v1/orders/"+imported, "x-api-key", imported)); d.Reason != sallyport.CredentialMisplaced {
+		t.Errorf("in the path: %v", d.Reason)
+	}
+	// What the upstream does not get anyway, a proxy may repeat.
+	if d := g.decide(get("/v1/orders", "x-api-key", key, "x-original-uri", "/v1/orders?k="+key)); d.Reason != sallyport.Allowed {
+		t.Errorf("in a header that is removed: %v", d.Reason)
+	}
 	if d := g.decide(get("/v1/orders", "x-api-key", key, "authorization", "Bearer "+key, "cookie", key[:20])); d.Reason != sallyport.Allowed {
 		t.Errorf("in two places that are read: %v", d.Reason)
 	}

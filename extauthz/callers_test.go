@@ -91,6 +91,9 @@ func TestScopesThatTheUpstreamLearns(t *testing.T) {
 		"user": {func(c *sallyport.Credential) {
 			c.Scopes, c.User = nil, &sallyport.User{Roles: []string{"Writer"}, State: sallyport.Active}
 		}, "orders:write orders:read"},
+		"narrowed to what it has by name": {func(c *sallyport.Credential) {
+			c.Scopes, c.User = []string{"admin"}, &sallyport.User{Roles: []string{"Reader"}, State: sallyport.Active}
+		}, "orders:read"},
 		"narrowed by scopes it has by another": {func(c *sallyport.Credential) {
 			c.User = &sallyport.User{Roles: []string{"Owner"}, State: sallyport.Active}
 		}, "orders:read"},
@@ -210,6 +213,30 @@ func TestImportedSecrets(t *testing.T) {
 	}
 }
 
+// What a prefix promises, its keys keep: a secret that was stored as one of
+// another prefix is nobody's.
+func TestKeysKeepToTheirPrefix(t *testing.T) {
+	g := newGate(t)
+	if d := g.decide(get("/v1/orders", "x-api-key", g.key(func(c *sallyport.Credential) { c.Prefix = "ord_read_" }))); d.Reason != sallyport.CredentialUnknown {
+		t.Errorf("got %v", d.Reason)
+	}
+}
+
+// G1: a request id that may be a key is none: it would stand in logs.
+func TestAKeyIsNoRequestID(t *testing.T) {
+	g := newGate(t)
+	key, other := g.key(), g.key()
+	for _, id := range []string{other, "x-" + other, "ord_live_12345678"} {
+		d := g.decide(get("/v1/orders", "x-api-key", key, "x-request-id", id))
+		if d.RequestID != "" || d.Reason != sallyport.Allowed {
+			t.Errorf("%v with the id %q", d.Reason, d.RequestID)
+		}
+	}
+	if d := g.decide(get("/v1/orders", "x-api-key", key, "x-request-id", "ord_live_7")); d.RequestID != "ord_live_7" {
+		t.Errorf("a sane id is %q", d.RequestID)
+	}
+}
+
 // Peppers rotate while requests come: a secret that is kept under the older one
 // is found, and said to be renewed.
 func TestPeppersRotate(t *testing.T) {
@@ -315,12 +342,15 @@ func TestShadowMode(t *testing.T) {
 		for _, o := range out.GetOkResponse().GetResponseHeadersToAdd() {
 			told[o.GetHeader().GetKey()] = o.GetHeader().GetValue()
 		}
-		if told["x-sallyport-shadow"] != "caller.quota.requests" || told["x-ratelimit-remaining"] != "0" {
+		if told["x-sallyport-shadow"] != "rate_limited" || told["x-ratelimit-remaining"] != "0" {
 			t.Errorf("%v: the client is told %v", chain, told)
 		}
 		fields := out.GetDynamicMetadata().GetFields()
 		if fields["shadow"].GetStringValue() != "caller.quota.requests" || fields["limits"] != nil {
 			t.Errorf("%v: metadata %v", chain, fields)
+		}
+		if got := g.upstreamHeaders(req)["x-sallyport-shadow"]; got != "caller.quota.requests" {
+			t.Errorf("%v: the upstream is told %q", chain, got)
 		}
 		for _, name := range out.GetOkResponse().GetHeadersToRemove() {
 			if name == "x-api-key" {
@@ -352,6 +382,17 @@ func TestShadowModeOfOneOperation(t *testing.T) {
 	g := newGate(t)
 	g.policy.APIs[0].Operations[0].Shadow = true
 	g.enforce()
+	// Whose key it was does not make it a caller; and the rest of the API is
+	// guarded, so its upstream gets no key.
+	revoked := g.key(func(c *sallyport.Credential) { c.State = sallyport.Revoked })
+	for _, req := range []sallyport.Request{get("/v1/orders", "x-api-key", revoked), get("/v1/orders", "x-api-key", g.key(), "authorization", "Bearer "+g.key())} {
+		set := g.upstreamHeaders(req)
+		for name, want := range map[string]string{"x-sallyport-tenant": "", "x-sallyport-scopes": "", "x-api-key": "-", "authorization": "-"} {
+			if set[name] != want {
+				t.Errorf("%s is %q, want %q", name, set[name], want)
+			}
+		}
+	}
 	if d := g.decide(get("/v1/orders")); d.Reason != sallyport.Allowed || d.Shadowed != sallyport.CredentialMissing {
 		t.Errorf("in shadow: %v, %v", d.Reason, d.Shadowed)
 	}

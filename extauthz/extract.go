@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func (a *apiRules) extract(req *sallyport.Request) (secret string, why sallyport
 	if secret == "" {
 		return "", sallyport.CredentialMissing
 	}
-	if a.carriesKey(req.Path) || req.Query != "" && a.queryCarriesKey(req.Query) || a.carriesCopy(req, secret) {
+	if a.carriesKey(req.Path) || strings.Contains(req.Path, secret) || req.Query != "" && a.queryCarriesKey(req.Query, secret) || a.carriesCopy(req, secret) {
 		return "", sallyport.CredentialMisplaced
 	}
 	return secret, sallyport.Allowed
@@ -38,24 +39,35 @@ func (a *apiRules) extract(req *sallyport.Request) (secret string, why sallyport
 func (a *apiRules) carriesCopy(req *sallyport.Request, secret string) bool {
 	for i := range req.Headers {
 		h := &req.Headers[i]
-		if len(h.Value) >= len(secret) && h.Name != "" && h.Name[0] != ':' && !a.reads(h.Name) && strings.Contains(h.Value, secret) {
+		if len(h.Value) >= len(secret) && h.Name != "" && h.Name[0] != ':' && !a.reads(h.Name) && strings.Contains(h.Value, secret) && !a.removes(h.Name) {
 			return true
 		}
 	}
 	return false
 }
 
-// queryCarriesKey reports whether a key of the API stands in query, as it is or
-// encoded, outside of the parameters that are read and then removed.
-func (a *apiRules) queryCarriesKey(query string) bool {
+// removes reports whether the upstream does not get the header called name in
+// any case.
+func (a *apiRules) removes(name string) bool {
+	return overrides(name) || a.readsQuery() && slices.Contains(tellsQuery[:], name)
+}
+
+// tellsQuery are headers in which browsers and proxies repeat the query of a
+// request, and so its key where that stands there.
+var tellsQuery = [...]string{"referer", "x-forwarded-uri"}
+
+// queryCarriesKey reports whether a key of the API, or secret, stands in query,
+// as it is or encoded, outside of the parameters that are read and then removed.
+func (a *apiRules) queryCarriesKey(query, secret string) bool {
+	carries := func(s string) bool { return a.carriesKey(s) || strings.Contains(s, secret) }
 	if !a.readsQuery() {
-		return a.carriesKey(query) || strings.Contains(query, "%") && a.carriesKey(decoded(query))
+		return carries(query) || strings.Contains(query, "%") && carries(decoded(query))
 	}
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		key, _, _ := strings.Cut(pair, "=")
-		if !a.readsParameter(key) && a.carriesKey(decoded(pair)) {
+		if !a.readsParameter(key) && carries(decoded(pair)) {
 			return true
 		}
 	}
@@ -250,6 +262,19 @@ func consists(s string, kind uint8) bool {
 		}
 	}
 	return true
+}
+
+// looksLikeKey reports whether s holds one of the API's prefixes and enough
+// behind it for a key, also an imported one.
+func (a *apiRules) looksLikeKey(s string) bool {
+	const shortest = 8
+	for i := range a.Keys {
+		prefix := a.Keys[i].Prefix
+		if at := strings.Index(s, prefix); at >= 0 && len(s)-at-len(prefix) >= shortest {
+			return true
+		}
+	}
+	return false
 }
 
 // requestID returns the id that req carries where it is a sane one, else "".

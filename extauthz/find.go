@@ -212,6 +212,13 @@ func (f *Finder) Renew(before, after sallyport.Digest, pepper int) {
 	}
 }
 
+// Expect announces that the store may soon know digest.
+func (f *Finder) Expect(digest sallyport.Digest) {
+	if f.filter != nil {
+		f.filter.Add(digest)
+	}
+}
+
 // Down says since when the store does not answer; the zero time that it does.
 func (f *Finder) Down(since time.Time) {
 	if since.IsZero() {

@@ -69,7 +69,7 @@ func newFinder(t testing.TB, l Loader, filter *Filter) *Finder {
 
 func credential(id string, state sallyport.State) *sallyport.Credential {
 	return &sallyport.Credential{
-		ID: id, API: "orders", State: state, Principal: id, Scopes: []string{"orders:read"},
+		ID: id, API: "orders", Prefix: "ord_live_", State: state, Principal: id, Scopes: []string{"orders:read"},
 		Tenant: &sallyport.Tenant{ID: "t1", API: "orders", Plan: "big", State: sallyport.Active},
 	}
 }

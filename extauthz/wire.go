@@ -356,7 +356,7 @@ func (d *decoder) extend() {
 	case "chain":
 		d.req.Chain, _ = sallyport.ParseChain(d.got[kindValue])
 	case "source":
-		d.req.SourceHeader = d.got[kindValue]
+		d.req.SourceHeader = strings.ToLower(d.got[kindValue])
 	}
 }
 

@@ -34,7 +34,7 @@ func naiveRequest(msg *authv3.CheckRequest) sallyport.Request {
 		Size:   http.GetSize(),
 	}
 	req.Chain, _ = sallyport.ParseChain(attributes.GetContextExtensions()["chain"])
-	req.SourceHeader = attributes.GetContextExtensions()["source"]
+	req.SourceHeader = strings.ToLower(attributes.GetContextExtensions()["source"])
 	req.Path, req.Query, _ = strings.Cut(http.GetPath(), "?")
 	if len(http.GetRawBody()) > 0 {
 		req.Body = string(http.GetRawBody())

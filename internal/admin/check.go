@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport"
 )
@@ -140,7 +141,12 @@ func checkName(f *faults, form *sallyport.KeyForm, name string) {
 		f.at("body.name", "is required for keys of prefix %s", form.Prefix)
 	}
 	checkText(f, "body.name", name)
+	if utf8.RuneCountInString(name) > maxName {
+		f.at("body.name", "has more than %d characters", maxName)
+	}
 }
+
+const maxName = 200
 
 func checkText(f *faults, location, s string) {
 	if strings.ContainsFunc(s, unicode.IsControl) {

@@ -83,17 +83,16 @@ type fields map[string]json.RawMessage
 // whatever its Content-Type says. Where it is none, it answers and returns
 // false.
 func (v *visit) read() (fields, bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxKeyBody))
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large):
+	case errors.As(v.broken, &large):
 		v.refuse(sallyport.KindTooLarge, "", "")
 		return nil, false
-	case err != nil:
+	case v.broken != nil:
 		v.refuse(sallyport.KindBadRequest, "The body could not be read.", "")
 		return nil, false
 	}
-	in, err := readObject(body)
+	in, err := readObject(v.body)
 	if err != nil {
 		v.refuse(sallyport.KindBadRequest, "The body is not a JSON object: "+err.Error()+".", "")
 		return nil, false

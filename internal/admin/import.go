@@ -124,6 +124,9 @@ func (i *importer) one(ctx context.Context, f *faults, in ImportKey, who owner) 
 	n.Unchecked, n.Last4, n.UniqueName = secret.unchecked, secret.last4, form.UniqueLabel
 	id := in.KeyID
 	switch {
+	case id != "" && callerOf(ctx).tenant != "":
+		// An id exists once: a conflict would tell of other tenants' keys.
+		f.at("body.key_id", "is not for admin tokens of one tenant; leave it out")
 	case id != "" && !keyID.MatchString(id):
 		f.at("body.key_id", "is not an id: write at most 64 letters, digits, _ and -")
 	case id == "":

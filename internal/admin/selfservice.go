@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"path"
@@ -28,6 +29,9 @@ type visit struct {
 	said   proof.Statement
 	holds  []string // what the caller may do
 	prefix string   // of the caller's own key
+	ofUser bool     // the caller acts for a user
+	body   []byte
+	broken error // why body is not whole
 }
 
 const (
@@ -73,6 +77,10 @@ func operationOf(api *sallyport.API, name string) *sallyport.Operation {
 
 // serve answers: about one key, or about all.
 func (v *visit) serve(one bool) {
+	// The body comes first: who may take their time with it must not be judged
+	// before it is there.
+	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxKeyBody))
+	v.body, v.broken = body, err
 	by := caller{token: "credential " + v.said.Credential, role: RoleOperator, api: v.said.API, tenant: v.said.Tenant}
 	ctx := withCaller(v.r.Context(), by)
 	c, err := v.key(ctx, v.said.Credential)
@@ -85,7 +93,7 @@ func (v *visit) serve(one bool) {
 		return
 	}
 	var memory []string
-	v.holds, v.prefix = v.api.Rights(&memory, c), c.Prefix
+	v.holds, v.prefix, v.ofUser = v.api.Rights(&memory, c), c.Prefix, c.User != nil
 	if !one {
 		if v.r.Method == http.MethodPost {
 			v.create(ctx)
@@ -123,6 +131,10 @@ func (v *visit) own(ctx context.Context, id string) error {
 }
 
 func (v *visit) create(ctx context.Context) {
+	if v.ofUser { // the key would stay when the user goes
+		v.refuse(sallyport.KindForbidden, "", "")
+		return
+	}
 	in := NewKey{API: v.said.API, Tenant: v.said.Tenant}
 	if form := v.api.KeyForm(v.prefix); form != nil && kindOf(form) == sallyport.KindKey {
 		in.Prefix = v.prefix // a key for the test environment makes such keys

@@ -111,6 +111,43 @@ func TestCallersWhoseKeyEndedAreRefused(t *testing.T) {
 	}
 }
 
+// slowly reads its text after it has done something.
+type slowly struct {
+	first func()
+	text  *strings.Reader
+}
+
+func (s *slowly) Read(b []byte) (int, error) {
+	if s.first != nil {
+		s.first()
+		s.first = nil
+	}
+	return s.text.Read(b)
+}
+
+// G4: who takes their time with a body is judged when it is there.
+func TestASlowBodyDoesNotOutliveAKey(t *testing.T) {
+	v := newServer(t).withTenant().withEndpoint(`"admin"`)
+	r := httptest.NewRequest("POST", "/v1/api-keys", &slowly{
+		func() { call[Key](v.server, 200, "POST", "/admin/v1/keys/"+v.id+"/revoke", "") }, strings.NewReader(`{"permissions":["admin"]}`),
+	})
+	r.Header.Set(proof.Header, proof.Make(v.hasher.Derive(proof.Purpose), v.statement("POST", "/v1/api-keys")))
+	w := httptest.NewRecorder()
+	if v.handler.ServeEndpoint(w, r); w.Code != 401 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// A user's token makes no key: it would stay when the user goes.
+func TestUsersTokensMakeNoKeys(t *testing.T) {
+	v := newServer(t).withTenant().withEndpoint(`"admin"`)
+	call[User](v.server, 201, "POST", "/admin/v1/users", `{"api":"orders","tenant":"acme","id":"ana","roles":["Security Analyst"]}`)
+	v.id = v.newKey(`{"api":"orders","tenant":"acme","prefix":"or_pat_","user":"ana"}`).KeyID
+	if status, tree := v.ask("POST", "/v1/api-keys", `{"permissions":["items:read"]}`); status != 403 {
+		t.Errorf("%d %v", status, tree)
+	}
+}
+
 // V3: nobody grants what they do not hold, neither by name nor by preset.
 func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 	v := newServer(t).withTenant().withEndpoint(`"items:read"`)
@@ -210,6 +247,9 @@ func TestBadBodiesInSelfService(t *testing.T) {
 	}
 	if status, tree := v.ask("POST", "/v1/api-keys", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`); status != 413 {
 		t.Errorf("a megabyte: %d %v", status, tree)
+	}
+	if status, tree := v.ask("POST", "/v1/api-keys", `{"name":"`+strings.Repeat("x", 201)+`"}`); status != 400 {
+		t.Errorf("a long name: %d %v", status, tree)
 	}
 	v.store.fail = http.ErrHandlerTimeout
 	if status, tree := v.ask("POST", "/v1/api-keys", `{"name":"a"}`); status != 503 {

@@ -90,8 +90,17 @@ func (h *Hasher) Version() int { return h.version }
 func (h *Hasher) Older() []*Hasher { return h.older }
 
 // Derive returns a key for purpose: another one for each, and for each pepper.
-// No secret has it for its digest: secrets hold no spaces.
-func (h *Hasher) Derive(purpose string) [32]byte { return h.Digest("key derived for " + purpose) }
+// No secret has it for its digest: what digests are made of is 32 bytes long,
+// and this is longer.
+func (h *Hasher) Derive(purpose string) [32]byte {
+	s := h.states.Get().(*state)
+	inner, outer := h.blocks()
+	s.continueWith(inner, []byte("key derived from the pepper of sallyport, for "+purpose))
+	s.continueFrom(outer)
+	d := s.buf
+	h.states.Put(s)
+	return d
+}
 
 // Digest returns what is stored of secret.
 func (h *Hasher) Digest(secret string) sallyport.Digest {
@@ -128,12 +137,15 @@ func newState() *state {
 }
 
 // continueFrom replaces buf by the hash of buf after the blocks in from.
-func (s *state) continueFrom(from []byte) {
+func (s *state) continueFrom(from []byte) { s.continueWith(from, s.buf[:]) }
+
+// continueWith replaces buf by the hash of message after the blocks in from.
+func (s *state) continueWith(from, message []byte) {
 	if err := s.resume.UnmarshalBinary(from); err != nil {
 		// Not from input: from was made by the same type, in newHasher.
 		panic("apikey: sha256 refused its own state: " + err.Error())
 	}
-	s.hash.Write(s.buf[:])
+	s.hash.Write(message)
 	s.hash.Sum(s.buf[:0])
 }
 

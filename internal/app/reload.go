@@ -91,14 +91,16 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	return nil
 }
 
-// watchEvery is how soon a changed file is noticed.
-const watchEvery = time.Second
+// watchEvery is how often the file is looked at.
+const watchEvery = 500 * time.Millisecond
 
 // Watch reloads whenever what stands in the file at path changes, until ctx
 // ends. It looks at the content, so it does not matter how the file was
-// written or replaced; one that is being written is read again when it is whole.
+// written or replaced; a change counts once two looks in a row agree, so that a
+// file which is being written is not taken half.
 func (a *App) Watch(ctx context.Context, path string) {
-	last, _ := fingerprint(path)
+	loaded := a.config.Sum
+	seen := loaded
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -108,10 +110,14 @@ func (a *App) Watch(ctx context.Context, path string) {
 		case <-tick.C:
 		}
 		now, err := fingerprint(path)
-		if err != nil || now == last {
+		if err != nil || now == loaded {
 			continue // a file that is gone for a moment is being replaced
 		}
-		last = now
+		if now != seen {
+			seen = now
+			continue
+		}
+		loaded = now
 		// Its error was logged and counted.
 		_ = a.Reload(ctx)
 	}

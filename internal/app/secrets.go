@@ -65,10 +65,11 @@ func (a *App) renewSecrets(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case r := <-a.renewals:
+			a.finder.Expect(r.after)
 			err := a.store.RenewSecret(ctx, r.before, r.after, r.pepper)
+			a.finder.Known(r.after) // also on an error: it may have been renewed all the same
 			switch {
 			case err == nil:
-				a.finder.Known(r.after)
 			case !errors.Is(err, sallyport.ErrNotFound) && ctx.Err() == nil:
 				a.log.Warn("a secret stays under an older pepper", "error", err)
 			}

@@ -22,6 +22,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,8 @@ import (
 
 // Config is a whole configuration, valid and with defaults filled in.
 type Config struct {
-	File     string // its name, for messages
+	File     string   // its name, for messages
+	Sum      [32]byte // SHA-256 of the file
 	Listen   Listen
 	Store    string
 	Counters string
@@ -97,7 +99,7 @@ func Parse(name string, text []byte) (*Config, []sallyport.Fault) {
 		return nil, f.sorted()
 	}
 	c := compile(f, &file)
-	c.File = name
+	c.File, c.Sum = name, sha256.Sum256(text)
 	if len(f.list) > 0 {
 		return nil, f.sorted()
 	}

@@ -43,6 +43,9 @@ func (a *api) endpoint(path string, in *Endpoint) {
 
 // keysRoute checks a route of the endpoint for keys: a list of them, or one.
 func (a *api) keysRoute(r compiled) {
+	if first, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/"); strings.HasPrefix(first, "{") || slices.Contains(ownPaths, first) {
+		a.add(r.path, "path "+quote(r.Path)+" could be one of the server's own", "begin it with a word other than "+strings.Join(ownPaths, ", "))
+	}
 	one := len(r.template.Params()) > 0
 	last := strings.HasSuffix(r.Path, "}") && !strings.HasSuffix(r.Path, "...}")
 	switch {

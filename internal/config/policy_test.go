@@ -20,6 +20,7 @@ func TestMinimalFileGetsDefaults(t *testing.T) {
 		Store:    "sqlite:///var/lib/sallyport/sallyport.db",
 		Counters: "memory",
 		File:     "test.yaml",
+		Sum:      c.Sum,
 		Peppers:  []config.Pepper{{Version: 1, Secret: config.Secret{File: "/etc/sallyport/pepper"}}},
 		Log:      config.Log{Format: "text", Decisions: "refused", Rate: 100},
 		Cache:    config.Cache{Credentials: 1_000_000, Timeout: config.Duration(250 * time.Millisecond)},

@@ -41,6 +41,9 @@ var (
 	headerValue = regexp.MustCompile(`^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$`)
 )
 
+// ownPaths are what the server's plain HTTP serves besides APIs' endpoints.
+var ownPaths = []string{"admin", "healthz", "metrics", "readyz"}
+
 // isLabel reports whether s can be shown in one line: a role, a preset, the
 // name of an operation.
 func isLabel(s string) bool {

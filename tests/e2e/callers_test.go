@@ -166,12 +166,12 @@ func TestShadowMode(t *testing.T) {
 			for _, c := range []struct {
 				path, key, shadow, remaining string
 			}{
-				{"/v1/orders", "", "caller.credential.missing", ""},
-				{"/v1/orders", "X-API-Key: another system's key", "caller.credential.malformed", ""},
-				{"/v1/nothing", key, "config.operation.unlisted", "2"},
+				{"/v1/orders", "", "missing_credential", ""},
+				{"/v1/orders", "X-API-Key: another system's key", "invalid_credential", ""},
+				{"/v1/nothing", key, "not_found", "2"},
 				{"/v1/orders", key, "", "1"},
 				{"/v1/orders", key, "", "0"},
-				{"/v1/orders", key, "caller.quota.requests", "0"},
+				{"/v1/orders", key, "rate_limited", "0"},
 			} {
 				lines := []string{ordersHost}
 				if c.key != "" {

@@ -35,11 +35,12 @@ func TestExactlySixtyOfFiveHundredAtOnce(t *testing.T) {
 		t.Run(chain, func(t *testing.T) {
 			d := running(t, "vaultwares", chain)
 			for range 5 {
-				if inOneMinute(func() { fiveHundred(t, d) }, t) {
+				reached := false
+				if inOneMinute(func() { reached = fiveHundred(t, d) }, t) && reached {
 					return
 				}
 			}
-			t.Fatal("no try fitted into one minute")
+			t.Fatal("in no try, within one minute, was every request decided")
 		})
 	}
 }
@@ -55,7 +56,10 @@ func inOneMinute(f func(), t *testing.T) bool {
 	return time.Now().Unix()/60 == began && !t.Failed()
 }
 
-func fiveHundred(t *testing.T, d *demo) {
+// fiveHundred sends that many at once. It returns false where Envoy gave up on
+// the gate for some of them: a machine that is too busy to answer within the
+// second that the filters wait proves nothing about counting.
+func fiveHundred(t *testing.T, d *demo) (reached bool) {
 	key := d.key(t, "vaultwares", "org_free", "--scopes", "devices:read").Key
 	url := d.APIs["vaultwares"].URL + "/v1/devices"
 	answers := make([]answer, 500)
@@ -70,6 +74,10 @@ func fiveHundred(t *testing.T, d *demo) {
 	for i, a := range answers {
 		if errs[i] != nil {
 			t.Fatal(errs[i])
+		}
+		if a.status == http.StatusServiceUnavailable {
+			t.Logf("not reached in time: %s", a.body)
+			return false
 		}
 		limit, remaining, _ := a.quota(t)
 		switch a.status {
@@ -90,6 +98,7 @@ func fiveHundred(t *testing.T, d *demo) {
 	if len(seen) != 60 || refused != 440 {
 		t.Errorf("%d passed and %d were refused, want 60 and 440", len(seen), refused)
 	}
+	return true
 }
 
 // G7, V4, V5: the window with the fewest remaining is told; over the limit the
