@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 
 func newRole(s streams, getenv func(string) string) *cobra.Command {
 	r := &remote{s: s, getenv: getenv}
-	return group("role", "Roles of APIs and of tenants: list, set, delete", r.roleList(), r.roleSet(), r.roleDelete())
+	return group("role", "Roles of APIs and of tenants: list, create, delete", r.roleList(), r.roleSet(), r.roleDelete())
 }
 
 func (r *remote) roleList() *cobra.Command {
@@ -42,13 +43,13 @@ func (r *remote) roleList() *cobra.Command {
 }
 
 func (r *remote) roleSet() *cobra.Command {
-	var api, tenant string
+	var api, tenant, name string
 	var scopes []string
 	c := call[admin.ChangedRole]{
-		use: "set ROLE --api NAME --tenant ID --scopes a,b", short: "Make a role of a tenant's own, or replace it", args: cobra.ExactArgs(1),
+		use: "create ROLE --api NAME --tenant ID --scopes a,b", short: "Make a role of a tenant's own, or replace it", args: oneRole,
 		long: "Make a role of a tenant's own, or replace it. That ends the personal access tokens of users who have the role,\nfor good.",
 		do: func(ctx context.Context, c *admin.Client, args []string) (admin.ChangedRole, error) {
-			return c.PutRole(ctx, api, tenant, args[0], admin.NewRole{Scopes: withoutEmpty(scopes)})
+			return c.PutRole(ctx, api, tenant, roleName(name, args), admin.NewRole{Scopes: withoutEmpty(scopes)})
 		},
 		text: func(w io.Writer, role admin.ChangedRole) {
 			row(w, "name", role.Name)
@@ -56,21 +57,43 @@ func (r *remote) roleSet() *cobra.Command {
 			row(w, "tokens revoked", strconv.Itoa(role.TokensRevoked))
 		},
 	}.command(r)
+	c.Aliases = []string{"set", "update"}
 	tenantFlag(c, &api, &tenant)
+	c.Flags().StringVar(&name, "name", "", "the role, where it is not an argument")
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "all of its scopes or presets, separated by commas (required)")
 	required(c, "scopes")
 	return c
 }
 
+// oneRole wants the role as the argument or with --name.
+func oneRole(c *cobra.Command, args []string) error {
+	name, err := c.Flags().GetString("name")
+	if err != nil {
+		return err
+	}
+	if len(args) > 1 || (len(args) == 1) == (name != "") {
+		return errors.New("name one role, as the argument or with --name")
+	}
+	return nil
+}
+
+func roleName(flag string, args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	return flag
+}
+
 func (r *remote) roleDelete() *cobra.Command {
-	var api, tenant string
+	var api, tenant, name string
 	c := call[admin.DeletedRole]{
-		use: "delete ROLE --api NAME --tenant ID", short: "Delete a role of a tenant's own", args: cobra.ExactArgs(1),
+		use: "delete ROLE --api NAME --tenant ID", short: "Delete a role of a tenant's own", args: oneRole,
 		do: func(ctx context.Context, c *admin.Client, args []string) (admin.DeletedRole, error) {
-			return c.DeleteRole(ctx, api, tenant, args[0])
+			return c.DeleteRole(ctx, api, tenant, roleName(name, args))
 		},
 		text: func(w io.Writer, d admin.DeletedRole) { row(w, "tokens revoked", strconv.Itoa(d.TokensRevoked)) },
 	}.command(r)
 	tenantFlag(c, &api, &tenant)
+	c.Flags().StringVar(&name, "name", "", "the role, where it is not an argument")
 	return c
 }
