@@ -86,7 +86,7 @@ func (c *call) newRequestID(d *sallyport.Decision) {
 func (c *call) pass(d *sallyport.Decision) {
 	c.reply.Allowed = true
 	caller := d.Credential
-	if d.Shadowed.Kind().Unauthenticated() && d.Shadowed != sallyport.Undecided {
+	if d.Shadowed.Kind().Unauthenticated() {
 		caller = nil // whose key it was does not make it a caller
 	}
 	if caller != nil {

@@ -24,7 +24,7 @@ type Server struct {
 
 	counters Counters
 	now      func() time.Time
-	record   func(*sallyport.Decision)
+	recorder Recorder
 	rules    atomic.Pointer[rules]
 }
 
@@ -40,14 +40,16 @@ type apiRules struct {
 	limits     map[string]*sallyport.Limit
 }
 
+// Recorder is told the outcome of every call, and of a refusal whose it was. It
+// must not keep what it is told, and must not block.
+type Recorder interface {
+	Limited(why sallyport.Reason)
+	Refused(d *sallyport.Decision)
+}
+
 // NewServer returns a server that knows no API until a policy is put in force.
-// record is told the outcome of every call, and must not keep it; nil tells
-// nobody.
-func NewServer(counters Counters, now func() time.Time, record func(*sallyport.Decision)) *Server {
-	if record == nil {
-		record = func(*sallyport.Decision) {}
-	}
-	s := &Server{counters: counters, now: now, record: record}
+func NewServer(counters Counters, now func() time.Time, recorder Recorder) *Server {
+	s := &Server{counters: counters, now: now, recorder: recorder}
 	s.rules.Store(&rules{})
 	return s
 }
@@ -93,13 +95,13 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	defer func() {
 		if p := recover(); p != nil {
 			slog.Error("rate limit: panic", "panic", p)
-			s.record(d.decision(sallyport.Panicked, now))
+			s.record(&d, sallyport.Panicked, now)
 			err = status.Error(codes.Internal, "internal error")
 		}
 	}()
 	d, err = s.rules.Load().understand(req)
 	if err != nil {
-		s.record(d.decision(sallyport.RequestMalformed, now))
+		s.record(&d, sallyport.RequestMalformed, now)
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	if len(d.charges) == 0 {
@@ -108,26 +110,31 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	verdict, err := s.counters.Take(ctx, Call{Now: now, SID: d.sid, Subject: &d.subject, Charges: d.charges, Hits: d.hits})
 	switch {
 	case err != nil && d.api.OnFailure.QuotaOpen:
-		s.record(d.decision(sallyport.CountersFailed, now))
+		s.record(&d, sallyport.CountersFailed, now)
 		return allow(req), nil
 	case err != nil:
-		s.record(d.decision(sallyport.CountersFailed, now))
+		s.record(&d, sallyport.CountersFailed, now)
 		return nil, status.Error(codes.Unavailable, "counters failed")
 	case !verdict.Allowed:
-		s.record(d.decision(sallyport.QuotaExhausted, now))
+		s.record(&d, sallyport.QuotaExhausted, now)
 		return d.refuse(req, &verdict, now), nil
 	}
-	s.record(d.decision(sallyport.Allowed, now))
+	s.record(&d, sallyport.Allowed, now)
 	return d.grant(req, &verdict, now), nil
 }
 
-// decision is what came of d, for whoever records it.
-func (d *demand) decision(why sallyport.Reason, now time.Time) *sallyport.Decision {
-	out := &sallyport.Decision{At: now, Reason: why, Chain: sallyport.Paired, Subject: d.subject, RequestID: d.requestID}
-	if d.api != nil {
-		out.API = d.api.API
+// record says what came of d. Only a refusal is worth the memory of telling more
+// than why.
+func (s *Server) record(d *demand, why sallyport.Reason, now time.Time) {
+	s.recorder.Limited(why)
+	if !why.Refuses() {
+		return
 	}
-	return out
+	refused := &sallyport.Decision{At: now, Reason: why, Chain: sallyport.Paired, Subject: d.subject, RequestID: d.requestID}
+	if d.api != nil {
+		refused.API = d.api.API
+	}
+	s.recorder.Refused(refused)
 }
 
 // allow is the answer where nothing is limited.

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,11 +70,11 @@ var broken = map[string][]struct {
 		{"ratelimit/a.go", "package ratelimit\n// A todo list is a list.\n", ""},
 	},
 	"promises are proved": {
-		{"examples/orders/requests.http", "# G1 G2 G3 G7 V1 V2 V4 V5 V6 V7\n", "no test, script or request names G8"},
-		{"tests/rooms_test.go", "package tests\n// G1 G2 G3 G7 G8 V1 V2 V4 V5 V6 V7\n", "names G1"},
-		{"ratelimit/a.go", "package ratelimit\n// G1 G2 G3 G7 G8 V1 V2 V4 V5 V6 V7\n", "names G1"},
-		{"tests/e2e/a_test.go", "package e2e\n// G11 G2 G3 G7 G8 V1 V2 V4 V5 V6 V7\n", "names G1"},
-		{"tests/e2e/a_test.go", "package e2e\n// G1 G2 G3 G7 G8 V1 V2 V4 V5 V6 V7\n", ""},
+		{"examples/orders/requests.http", "# " + without("G8") + "\n", "no test, script or request names G8"},
+		{"tests/rooms_test.go", "package tests\n// " + without("") + "\n", "names G1"},
+		{"ratelimit/a.go", "package ratelimit\n// " + without("") + "\n", "names G1"},
+		{"tests/e2e/a_test.go", "package e2e\n// " + without("G1") + "\n", "names G1"},
+		{"tests/e2e/a_test.go", "package e2e\n// " + without("") + "\n", ""},
 	},
 	"outside, only the helper": {
 		{"tests/e2e/a_test.go", "package e2e\nimport _ \"" + module + "/internal/app\"\n", "may not import internal/app"},
@@ -104,4 +105,9 @@ func TestRulesCanFail(t *testing.T) {
 			}
 		}
 	}
+}
+
+// without is all that is claimed but line; G11 is not G1.
+func without(line string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(served), func(s string) bool { return s == line }), " ")
 }

@@ -102,12 +102,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		record = append(record, log)
 		registry.MustRegister(log)
 	}
-	a.limits = ratelimit.NewServer(counters, o.Now, func(d *sallyport.Decision) {
-		a.checks.Limited(d)
-		if log != nil && d.Reason.Refuses() { // what passes, Check has written
-			log.Record(d, 0)
-		}
-	})
+	a.limits = ratelimit.NewServer(counters, o.Now, limitRecorder{a.checks, log})
 	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
 	}
@@ -128,6 +123,19 @@ type recorders []extauthz.Recorder
 func (r recorders) Record(d *sallyport.Decision, took time.Duration) {
 	for _, one := range r {
 		one.Record(d, took)
+	}
+}
+
+// limitRecorder counts what the rate limit service answers, and logs what it
+// refuses; what passes, Check has logged.
+type limitRecorder struct {
+	*telemetry.Checks
+	log *telemetry.Log // nil: none
+}
+
+func (r limitRecorder) Refused(d *sallyport.Decision) {
+	if r.log != nil {
+		r.log.Record(d, 0)
 	}
 }
 

@@ -61,7 +61,7 @@ func (c *Checks) Record(d *sallyport.Decision, took time.Duration) {
 }
 
 // Limited counts an answer of the rate limit service.
-func (c *Checks) Limited(d *sallyport.Decision) { c.limits.decided[d.Reason].Add(1) }
+func (c *Checks) Limited(why sallyport.Reason) { c.limits.decided[why].Add(1) }
 
 var (
 	checksDesc = prometheus.NewDesc("sallyport_checks_total", "Checks decided, by API and reason.", []string{"api", "reason"}, nil)

@@ -76,7 +76,7 @@ func TestChecksCountByAPIAndReason(t *testing.T) {
 	c.Record(shadowed, 0)
 	c.Know(&sallyport.Policy{APIs: []*sallyport.API{{Name: "users"}, orders}}) // a reload keeps what was counted
 	c.Record(&sallyport.Decision{Reason: sallyport.HostUnlisted}, 0)
-	c.Limited(decision(sallyport.QuotaExhausted))
+	c.Limited(sallyport.QuotaExhausted)
 	wantMetrics(t, c,
 		`sallyport_checks_total{api="orders",reason="allowed"} 3`,
 		`sallyport_checks_total{api="other",reason="config.host.unlisted"} 1`,
