@@ -94,7 +94,7 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 
 	if d.Operation == nil || !op.Public {
 		var why sallyport.Reason
-		if d.Credential, why = a.identify(ctx, api, req); why != sallyport.Allowed {
+		if d.Credential, why = a.identify(ctx, api, req, d.At); why != sallyport.Allowed {
 			d.Reason = why
 			return
 		}
@@ -116,8 +116,8 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 	a.count(ctx, req, d)
 }
 
-// identify finds whose credential req carries.
-func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request) (*sallyport.Credential, sallyport.Reason) {
+// identify finds whose credential req carries, at now.
+func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request, now time.Time) (*sallyport.Credential, sallyport.Reason) {
 	if a.as != nil && a.as.API == api.Name {
 		return a.as, sallyport.Allowed
 	}
@@ -145,7 +145,7 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 		return nil, sallyport.StoreFailed
 	case c.API != api.Name, c.Prefix != form.Prefix: // what a prefix promises, such as reading alone, its keys keep
 		return nil, sallyport.CredentialUnknown
-	case api.Grace > 0 && a.finder.DownFor(a.now()) > api.Grace:
+	case api.Grace > 0 && a.finder.DownFor(now) > api.Grace:
 		return nil, sallyport.StoreFailed
 	}
 	return c, sallyport.Allowed
