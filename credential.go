@@ -76,6 +76,7 @@ type Tenant struct {
 	Plan       string
 	State      State
 	Limits     map[string][]Window // windows of its own, by the limit's name, where the plan says `tenant`
+	Overrides  map[string]Windows  // in place of what the plan says, by the limit's name
 	Roles      map[string][]string // roles of its own: the scopes of each, where the API lets tenants make roles
 	Attributes map[string]string
 
@@ -130,8 +131,18 @@ type Credential struct {
 	AllowedIPs  []netip.Prefix
 	Networks    Networks // AllowedIPs, compiled by whoever loads a credential
 	Attributes  map[string]string
+	Plan        string             // in place of the tenant's; "": the tenant's
+	Overrides   map[string]Windows // in place of what the tenant gets, by the limit's name
 	CreatedAt   time.Time
 	ExpiresAt   time.Time // zero: never
+}
+
+// PlanName is the plan that c is on: its own, or its tenant's.
+func (c *Credential) PlanName() string {
+	if c.Plan != "" {
+		return c.Plan
+	}
+	return c.Tenant.Plan
 }
 
 // Expired reports whether c had expired at now: the end itself is outside.

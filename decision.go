@@ -15,6 +15,9 @@ type Decision struct {
 	Credential *Credential // whoever asks, also on a refusal; nil where not known
 	Subject    Subject
 	Charges    []Charge
+	Slots      []*Limit // limits of concurrency that hold
+	Lease      bool     // slots are held until the request ends
+	Hits       uint64   // what the request counts for, where it is counted
 	Verdict    Verdict
 	RequestID  string
 	Missing    string // the scope that was missing
@@ -22,7 +25,7 @@ type Decision struct {
 
 // Reset empties d and keeps its memory.
 func (d *Decision) Reset() {
-	*d = Decision{Charges: d.Charges[:0]}
+	*d = Decision{Charges: d.Charges[:0], Slots: d.Slots[:0]}
 }
 
 // Shadow reports whether d is about something that is in shadow mode. Our own
@@ -37,9 +40,13 @@ func (d *Decision) Shadow() bool {
 // Identify notes whose request it is, and which limits count it.
 func (d *Decision) Identify(c *Credential, op *Operation) {
 	d.Credential = c
-	d.Subject = Subject{API: c.API, Tenant: c.Tenant.ID, Credential: c.ID, Principal: c.Principal, Plan: c.Tenant.Plan}
+	d.Subject = Subject{API: c.API, Tenant: c.Tenant.ID, Credential: c.ID, Principal: c.Principal, Plan: c.PlanName()}
+	if len(d.API.PerAttributes) > 0 {
+		d.Subject.Attributes = string(d.API.AppendAttributes(nil, c))
+	}
 	if op != nil {
 		d.Subject.Operation = op.Name
 	}
-	d.Charges = d.API.AppendCharges(d.Charges, op, c.Tenant)
+	d.Charges = d.API.AppendCharges(d.Charges, op, c)
+	d.Slots = d.API.AppendSlots(d.Slots, op, c)
 }

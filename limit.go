@@ -1,43 +1,41 @@
 package sallyport
 
 import (
-	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// Window is one allowance: Max requests in each Length. Windows of a fixed
-// length are aligned to the Unix epoch.
-//
-// Max is what configuration promises; a Window with a zero Length allows
-// nothing and does not load from configuration.
-type Window struct {
-	Max    uint64
-	Length time.Duration // whole seconds
-	Burst  uint32        // percent above Max that a rested caller may take at once; 0: a plain fixed window
-}
-
 // Limit is one rule of an API's configuration.
 type Limit struct {
 	Name        string
-	Per         []string           // whose counter: names of Subject's fields, in order
+	Per         []string           // whose counter: SubjectKeys, and "attribute NAME", in order
 	When        When               // which requests it counts
-	Plans       map[string]Windows // by the tenant's plan
+	Plans       map[string]Windows // by the caller's plan
 	Default     Windows            // where Plans is empty
 	Concurrency uint32             // at most so many in flight; 0: not a rule about concurrency
+	Wait        time.Duration      // of Concurrency: how long a request waits for a slot before it is refused
+	Shadow      bool               // counts and says what it would have refused, and refuses nothing
 	Absent      bool               // asks for what no engine does yet: a server must not start with it
 }
 
 // When narrows a limit to some requests. Empty fields match all.
 type When struct {
-	Category []string
-	Access   Access
-	Endpoint []string // endpoints by what they serve
+	Category   []string
+	Access     Access
+	Endpoint   []string // endpoints by what they serve
+	Attributes []AttributeIs
 }
 
-// Windows is what a plan gets under a limit. The zero value allows nothing.
+// AttributeIs holds for callers of whom the attribute Name is one of Values;
+// "" is a caller without.
+type AttributeIs struct {
+	Name   string
+	Values []string
+}
+
+// Windows is what a plan, a tenant or a credential gets under a limit. The zero
+// value allows nothing.
 type Windows struct {
 	List       []Window
 	FromTenant bool // the tenant's own, from the store
@@ -50,20 +48,35 @@ type Windows struct {
 // place that says which and in what order.
 type Subject struct {
 	API, Tenant, Credential, Principal, Plan, Operation string
+
+	// Attributes are those facts about the caller that limits count by, as
+	// AppendAttributes writes them; "" for none.
+	Attributes string
 }
 
 // SubjectKeys are the metadata keys, and so the descriptor's entries, in order;
 // LimitsKey follows them.
-var SubjectKeys = [...]string{"api", "tenant", "credential", PrincipalKey, "plan", "operation"}
+var SubjectKeys = [...]string{"api", "tenant", "credential", PrincipalKey, "plan", "operation", AttributesKey}
 
-// PrincipalKey is left out where the principal is the credential itself.
-const PrincipalKey = "principal"
+// PrincipalKey is left out where the principal is the credential itself,
+// AttributesKey where no limit counts by one.
+const (
+	PrincipalKey  = "principal"
+	AttributesKey = "attributes"
+)
 
-// LimitsKey is the metadata key and last descriptor entry that carries the
-// resolved windows; CarrierKeys make the second descriptor, which no rule
+// PerAttribute is what Limit.Per holds before an attribute's name.
+const PerAttribute = "attribute "
+
+// LimitsKey is the metadata key and descriptor entry that carries the resolved
+// windows, and HitsKey the one that carries how many hits a request counts for,
+// left out where that is the operation's weight. The carrier's keys make the second descriptor, which no rule
 // matches: a rate limit request has no headers, so the request id and the sid
 // travel in it.
-const LimitsKey = "limits"
+const (
+	LimitsKey = "limits"
+	HitsKey   = "hits"
+)
 
 // The carrier descriptor's entries.
 const (
@@ -87,13 +100,18 @@ func (s *Subject) Field(i int) *string {
 		return &s.Principal
 	case 4:
 		return &s.Plan
-	default:
+	case 5:
 		return &s.Operation
+	default:
+		return &s.Attributes
 	}
 }
 
-// Value returns the field named key, one of SubjectKeys, or "".
+// Value returns the field named key, one of SubjectKeys or of Limit.Per, or "".
 func (s *Subject) Value(key string) string {
+	if name, ok := strings.CutPrefix(key, PerAttribute); ok {
+		return attributeOf(s.Attributes, name)
+	}
 	for i, k := range SubjectKeys {
 		if k == key {
 			return *s.Field(i)
@@ -119,13 +137,15 @@ type Verdict struct {
 	Limit      uint64
 	Remaining  uint64
 	Reset      time.Time
-	Length     time.Duration // of the window told
 	RetryAfter time.Duration // on refusal: when a retry passes if nobody else spends; whole seconds
 	Rule       string        // the name of the limit told
+	Window     Window        // the window told
+	Shadow     string        // the name of a limit in shadow that would have refused; "" for none
 }
 
 // AppendLimits writes charges as the text that travels in the LimitsKey
-// metadata, such as "requests=60/60s,1000/3600s;writes=20/60s+15%".
+// metadata, such as "requests=60/60s,1000/3600s;writes=20/60s+15%". Unlike
+// Window.String it writes every length in seconds.
 func AppendLimits(dst []byte, charges []Charge) []byte {
 	for i, c := range charges {
 		if i > 0 {
@@ -138,21 +158,11 @@ func AppendLimits(dst []byte, charges []Charge) []byte {
 			} else {
 				dst = append(dst, ',')
 			}
-			dst = strconv.AppendUint(dst, w.Max, 10)
-			dst = append(dst, '/')
-			dst = strconv.AppendInt(dst, int64(w.Length/time.Second), 10)
-			dst = append(dst, 's')
-			if w.Burst > 0 {
-				dst = append(dst, '+')
-				dst = strconv.AppendUint(dst, uint64(w.Burst), 10)
-				dst = append(dst, '%')
-			}
+			dst = w.append(dst, time.Second, "s")
 		}
 	}
 	return dst
 }
-
-var errCharges = errors.New("limits are not of the form name=max/seconds")
 
 // ParseLimits reads what AppendLimits wrote, appending to dst; windows are
 // kept in *windows so that a caller can reuse both. find returns the rule of a
@@ -169,7 +179,7 @@ func ParseLimits(dst []Charge, windows *[]Window, s string, find func(name strin
 		for list != "" {
 			var w string
 			w, list, _ = strings.Cut(list, ",")
-			window, ok := parseWindow(w)
+			window, ok := parseTravelling(w)
 			if !ok {
 				return dst, errCharges
 			}
@@ -182,46 +192,16 @@ func ParseLimits(dst []Charge, windows *[]Window, s string, find func(name strin
 	return dst, nil
 }
 
-func parseWindow(s string) (w Window, ok bool) {
-	most, rest, ok := strings.Cut(s, "/")
-	if !ok {
-		return w, false
-	}
-	seconds, burst, bursts := strings.Cut(rest, "s+")
-	if !bursts {
-		seconds, ok = strings.CutSuffix(rest, "s")
-	} else if burst, ok = strings.CutSuffix(burst, "%"); ok {
-		var percent uint64
-		percent, err := strconv.ParseUint(burst, 10, 32)
-		if err != nil {
-			return w, false
-		}
-		w.Burst = uint32(percent)
-	}
-	if !ok {
-		return w, false
-	}
-	var err error
-	if w.Max, err = strconv.ParseUint(most, 10, 64); err != nil {
-		return w, false
-	}
-	n, err := strconv.ParseUint(seconds, 10, 32)
-	if err != nil || n == 0 {
-		return w, false
-	}
-	w.Length = time.Duration(n) * time.Second
-	return w, true
-}
-
-// AppendCharges appends the limits that count a request for operation by a
-// caller of tenant, with the windows that hold for that tenant. op is nil for
-// what is not listed: only limits without conditions count that. A limit whose
-// plan is unlimited is left out; one without windows for the plan stays in with
-// none, and so allows nothing.
-func (a *API) AppendCharges(dst []Charge, op *Operation, t *Tenant) []Charge {
+// AppendCharges appends the limits that count a request for operation by c. op
+// is nil for what is not listed: only limits without conditions on operations
+// count that. A limit that is unlimited for c is left out, as is one per an
+// attribute that c has not; one without windows for the plan stays in with
+// none, and so allows nothing. Limits of concurrency are left out: see
+// AppendSlots.
+func (a *API) AppendCharges(dst []Charge, op *Operation, c *Credential) []Charge {
 	for _, l := range a.Limits {
-		if l.When.counts(op) {
-			if w := l.windows(t); !w.Unlimited {
+		if l.Concurrency == 0 && l.When.counts(op) && l.counts(c) {
+			if w, _ := l.windows(c); !w.Unlimited {
 				dst = append(dst, Charge{Limit: l, Windows: w.List})
 			}
 		}
@@ -229,16 +209,52 @@ func (a *API) AppendCharges(dst []Charge, op *Operation, t *Tenant) []Charge {
 	return dst
 }
 
-// windows returns what holds for t under l.
-func (l *Limit) windows(t *Tenant) Windows {
-	w := l.Default
+// AppendSlots appends the limits of concurrency that hold for a request for
+// operation by c.
+func (a *API) AppendSlots(dst []*Limit, op *Operation, c *Credential) []*Limit {
+	for _, l := range a.Limits {
+		if l.Concurrency > 0 && l.When.counts(op) && l.counts(c) {
+			dst = append(dst, l)
+		}
+	}
+	return dst
+}
+
+// windows returns what holds for c under l: its own override, its tenant's, or
+// what its plan gets; and where that comes from.
+func (l *Limit) windows(c *Credential) (w Windows, from Source) {
+	if own, ok := c.Overrides[l.Name]; ok {
+		return own, SourceKeyOverride
+	}
+	if own, ok := c.Tenant.Overrides[l.Name]; ok {
+		return own, SourceTenantOverride
+	}
+	w, from = l.Default, SourceDefault
 	if len(l.Plans) > 0 {
-		w = l.Plans[t.Plan]
+		w, from = l.Plans[c.PlanName()], SourcePlan
+		if c.Plan != "" {
+			from = SourceKeyPlan
+		}
 	}
 	if w.FromTenant {
-		w = Windows{List: t.Limits[l.Name]}
+		return Windows{List: c.Tenant.Limits[l.Name]}, SourceTenantLimits
 	}
-	return w
+	return w, from
+}
+
+// counts reports whether l counts callers such as c.
+func (l *Limit) counts(c *Credential) bool {
+	for _, is := range l.When.Attributes {
+		if !slices.Contains(is.Values, c.Attribute(is.Name)) {
+			return false
+		}
+	}
+	for _, per := range l.Per {
+		if name, ok := strings.CutPrefix(per, PerAttribute); ok && c.Attribute(name) == "" {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *When) counts(op *Operation) bool {
@@ -248,4 +264,44 @@ func (w *When) counts(op *Operation) bool {
 	return (len(w.Category) == 0 || slices.Contains(w.Category, op.Category)) &&
 		(w.Access == AccessUnset || w.Access == op.Access) &&
 		(len(w.Endpoint) == 0 || op.Serve != "" && slices.Contains(w.Endpoint, op.Serve))
+}
+
+// AppendAttributes writes what c has of the attributes that a's limits count
+// by, as they travel: name=value pairs between semicolons, with %, ; and =
+// written as % and two hexadecimal digits.
+func (a *API) AppendAttributes(dst []byte, c *Credential) []byte {
+	first := len(dst)
+	for _, name := range a.PerAttributes {
+		value := c.Attribute(name)
+		if value == "" {
+			continue
+		}
+		if len(dst) > first {
+			dst = append(dst, ';')
+		}
+		dst = append(append(dst, name...), '=')
+		for i := range len(value) {
+			switch b := value[i]; b {
+			case '%', ';', '=':
+				const digits = "0123456789ABCDEF"
+				dst = append(dst, '%', digits[b>>4], digits[b&15])
+			default:
+				dst = append(dst, b)
+			}
+		}
+	}
+	return dst
+}
+
+// attributeOf finds name in what AppendAttributes wrote. The value stays as it
+// travels: it is compared with itself alone.
+func attributeOf(s, name string) string {
+	for s != "" {
+		var pair string
+		pair, s, _ = strings.Cut(s, ";")
+		if key, value, _ := strings.Cut(pair, "="); key == name {
+			return value
+		}
+	}
+	return ""
 }

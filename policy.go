@@ -42,13 +42,14 @@ type API struct {
 	Plans       []string
 	Operations  []*Operation
 
-	Limits    []*Limit
-	Headers   QuotaHeaders
-	Errors    [kindCount]Response // by Kind
-	OnFailure OnFailure
-	Media     Media
-	CORS      CORS
-	Shadow    bool // decide, count and mark, but refuse nothing
+	Limits        []*Limit
+	PerAttributes []string // attributes that limits count by
+	Headers       QuotaHeaders
+	Errors        [kindCount]Response // by Kind
+	OnFailure     OnFailure
+	Media         Media
+	CORS          CORS
+	Shadow        bool // decide, count and mark, but refuse nothing
 }
 
 // AttributeUse makes a fact about the caller known to others.
@@ -143,6 +144,7 @@ type Operation struct {
 	Scopes   []string // any one of them is enough; empty: any valid credential
 	Granted  []string // every scope whose holder may: Scopes, and those that grant one of them
 	Weight   uint64   // hits that a request counts for; never 0 in a compiled policy
+	Cost     Cost     // where a request or its answer says how many hits it counts for
 	Access   Access   // never AccessUnset in a compiled policy
 	Category string
 	Tenant   TenantParameter
@@ -164,6 +166,13 @@ const ServeKeys = "api_keys"
 
 // KeyFields are the fields of a key in self-service.
 var KeyFields = [...]string{"id", "secret", "label", "scopes", "expires", "addresses"}
+
+// Cost reads the hits of one request from headers. The zero value reads none.
+type Cost struct {
+	Request  string // header of the request, in lower case: a whole number, the operation's weight where there is none
+	Response string // header of the upstream's answer, in lower case: what it tells beyond the hits already taken is taken when the request has ended
+	Max      uint64 // hits that one header may tell; more counts as Max. Never 0 where a header is named
+}
 
 // TenantParameter is where a request names a tenant; it must be the caller's.
 type TenantParameter struct{ Path, Query, Header string }

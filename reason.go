@@ -42,6 +42,7 @@ const (
 	OperationUnlisted
 	SandboxUnlisted
 	FeatureAbsent
+	StreamUnnamed
 
 	StoreTimeout
 	StoreFailed
@@ -115,6 +116,7 @@ var reasons = [reasonCount]struct {
 	OperationUnlisted: {"config.operation.unlisted", KindNotFound},
 	SandboxUnlisted:   {"config.sandbox.unlisted", KindNotFound},
 	FeatureAbsent:     {"config.feature.absent", KindUnavailable},
+	StreamUnnamed:     {"config.sid.missing", KindUnavailable}, // a slot that was held could never be released
 
 	StoreTimeout:   {"gate.store.timeout", KindUnavailable},
 	StoreFailed:    {"gate.store.failed", KindUnavailable},

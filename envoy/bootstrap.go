@@ -17,6 +17,7 @@ import (
 const (
 	clusterAuthz     = "sallyport_authz"
 	clusterRateLimit = "sallyport_ratelimit"
+	clusterAccessLog = "sallyport_accesslog"
 	clusterHTTP      = "sallyport_http"
 )
 
@@ -40,6 +41,8 @@ type view struct {
 	Domain      string
 	SubjectKeys []string
 	LimitsKey   string
+	HitsKey     string
+	AccessLog   *accessLog // nil where nothing needs to be told of a stream's end
 	RequestID   string
 	SID         string
 	APIs        []apiView
@@ -61,6 +64,7 @@ type cluster struct {
 	Comment string
 	At      endpoint
 	GRPC    bool
+	Patient bool // with a server that is slow to answer
 	TLS     bool
 }
 
@@ -98,6 +102,8 @@ func (b *builder) view(p *sallyport.Policy) *view {
 		Domain:      sallyport.Domain,
 		SubjectKeys: sallyport.SubjectKeys[:],
 		LimitsKey:   sallyport.LimitsKey,
+		HitsKey:     sallyport.HitsKey,
+		AccessLog:   accessLogOf(p),
 		RequestID:   sallyport.CarrierRequestID,
 		SID:         sallyport.CarrierSID,
 	}
@@ -144,6 +150,9 @@ func (b *builder) ownClusters(v *view) {
 		Comment: "Who are you, and may you? Apart from the rate limit service, since circuit breakers count per cluster."})
 	if v.Paired {
 		v.Clusters = append(v.Clusters, cluster{Name: clusterRateLimit, At: at, GRPC: true, Comment: "How often?"})
+	}
+	if v.AccessLog != nil {
+		v.Clusters = append(v.Clusters, cluster{Name: clusterAccessLog, At: at, GRPC: true, Patient: true, Comment: "What has ended?"})
 	}
 }
 

@@ -12,21 +12,25 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/envoyproc"
 	"github.com/sallyport/sallyport/internal/testenv"
+	"github.com/sallyport/sallyport/ratelimit"
 )
 
 // gate is a stand-in for our server, on the generated types. Its answers may be
@@ -38,13 +42,16 @@ type gate struct {
 	mu     sync.Mutex // guards all below
 	check  func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error)
 	limit  func(context.Context, *rlsv3.RateLimitRequest) (*rlsv3.RateLimitResponse, error)
+	quiet  bool // keeps no requests
 	checks []*authv3.CheckRequest
 	limits []*rlsv3.RateLimitRequest
 }
 
 func (g *gate) Check(ctx context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	g.mu.Lock()
-	g.checks = append(g.checks, r)
+	if !g.quiet {
+		g.checks = append(g.checks, r)
+	}
 	answer := g.check
 	g.mu.Unlock()
 	return answer(ctx, r)
@@ -52,7 +59,9 @@ func (g *gate) Check(ctx context.Context, r *authv3.CheckRequest) (*authv3.Check
 
 func (g *gate) ShouldRateLimit(ctx context.Context, r *rlsv3.RateLimitRequest) (*rlsv3.RateLimitResponse, error) {
 	g.mu.Lock()
-	g.limits = append(g.limits, r)
+	if !g.quiet {
+		g.limits = append(g.limits, r)
+	}
 	answer := g.limit
 	g.mu.Unlock()
 	return answer(ctx, r)
@@ -111,7 +120,13 @@ type live struct {
 	upstream *upstream
 	backend  *httptest.Server
 	http     *upstream // stands in for our own plain HTTP
+	slots    *ratelimit.Slots
+	log      *ratelimit.AccessLog
+	ahead    atomic.Int64 // how far the clock of slots and log is before ours
+	spent    chan ratelimit.Spent
 }
+
+func (l *live) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
 
 // startLive runs Envoy with every stand-in in good health. change may alter the
 // policy and the options.
@@ -123,8 +138,16 @@ func startLive(t *testing.T, chain sallyport.Chain, change func(*sallyport.Polic
 // startEdited is startLive with the last word on the bootstrap.
 func startEdited(t *testing.T, chain sallyport.Chain, change func(*sallyport.Policy, *Options), edit func([]byte) []byte) *live {
 	t.Helper()
+	return startWorkers(t, 1, chain, change, edit)
+}
+
+// startWorkers is startEdited with so many of Envoy's threads.
+func startWorkers(t *testing.T, workers int, chain sallyport.Chain, change func(*sallyport.Policy, *Options), edit func([]byte) []byte) *live {
+	t.Helper()
 	binary := testenv.Envoy(t)
-	l := &live{t: t, chain: chain, gate: &gate{}, upstream: &upstream{}, http: &upstream{}}
+	l := &live{t: t, chain: chain, gate: &gate{}, upstream: &upstream{}, http: &upstream{}, spent: make(chan ratelimit.Spent, 16)}
+	l.slots = ratelimit.NewSlots(l.now)
+	l.log = ratelimit.NewAccessLog(l.slots, l.now, func(_ context.Context, s ratelimit.Spent) { l.spent <- s })
 	l.gate.check, l.gate.limit = allow, underLimit
 	l.upstream.answer = func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "upstream") }
 	l.http.answer = func(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +171,7 @@ func startEdited(t *testing.T, chain sallyport.Chain, change func(*sallyport.Pol
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.envoy, err = envoyproc.Start(t.Context(), envoyproc.Config{Binary: binary, Bootstrap: edit(text)}); err != nil {
+	if l.envoy, err = envoyproc.Start(t.Context(), envoyproc.Config{Binary: binary, Bootstrap: edit(text), Concurrency: workers}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -169,9 +192,11 @@ func (l *live) serveGRPC(socket string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.grpc = grpc.NewServer()
+	// As ours: or the server would break off connections that Envoy pings.
+	l.grpc = grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}))
 	authv3.RegisterAuthorizationServer(l.grpc, l.gate)
 	rlsv3.RegisterRateLimitServiceServer(l.grpc, l.gate)
+	accesslogv3.RegisterAccessLogServiceServer(l.grpc, l.log)
 	server := l.grpc
 	go server.Serve(listener)
 }

@@ -16,6 +16,15 @@
 // x-sallyport-sid yet, which is how the local replies tell them apart. Each
 // gRPC service has a cluster of its own, because circuit breakers are counted
 // per cluster and trip without a word.
+//
+// Every stream has one entry in the access log when it is over, however it
+// ended, so entries release what Check held. Those that matter are told by
+// metadata and not by response flags: either Check's answer reached Envoy, and
+// says whether there is a lease, or none did, and there is no decision. That
+// takes in clients and connections that left meanwhile, timeouts, errors and
+// answers that Envoy would not take, whatever flags they have. Entries that are
+// on the way when the log's connection breaks are lost, so it is given more time
+// to answer pings than the others.
 package envoy
 
 import (

@@ -313,9 +313,14 @@ func (c *call) metadata(d *sallyport.Decision) {
 			}
 		}
 	}
+	if d.Lease {
+		sid, _ := c.Request.Header(headerSID)
+		c.meta("lease", sid)
+	}
 	if len(d.Charges) == 0 || d.Shadow() {
 		return
 	}
+	c.weight(d)
 	c.meta(sallyport.LimitsKey, c.text.Since(c.text.Len(), sallyport.AppendLimits(c.text.Buf(), d.Charges)))
 	for i := range d.Charges {
 		for _, w := range d.Charges[i].Windows {
@@ -325,6 +330,18 @@ func (c *call) metadata(d *sallyport.Decision) {
 			}
 		}
 	}
+}
+
+// weight tells the rate limit service what the request counts for, and the
+// access log which header of the answer tells more.
+func (c *call) weight(d *sallyport.Decision) {
+	if d.Operation == nil || d.Reason != sallyport.Allowed {
+		return
+	}
+	if d.Hits != d.Operation.Weight {
+		c.meta(sallyport.HitsKey, c.text.Uint(d.Hits))
+	}
+	c.meta("cost", d.Operation.Cost.Response)
 }
 
 func (c *call) meta(key, value string) {

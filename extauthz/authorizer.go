@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -13,11 +14,22 @@ import (
 	"github.com/sallyport/sallyport/internal/proof"
 )
 
-// Limiter takes quota. It takes hits from every window of every charge or from
-// none; hits of 0 only look. The same sid is charged once. An error means that
-// it could not be asked. Safe for concurrent use.
+// Limiter takes quota. Take takes hits from every window of every charge or from
+// none; hits of 0 only look. The same sid is charged once. Foresee says what
+// Take would, and takes nothing. An error means that it could not be asked. Safe
+// for concurrent use.
 type Limiter interface {
 	Take(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) (sallyport.Verdict, error)
+	Foresee(ctx context.Context, now time.Time, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) (sallyport.Verdict, error)
+}
+
+// Slots keep how many requests are in flight. Hold takes one of every limit
+// under sid, or none and says which limit was full; it may wait a moment for
+// one. Free gives back what sid holds. An error means that they could not be
+// asked. Safe for concurrent use.
+type Slots interface {
+	Hold(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, limits []*sallyport.Limit) (full *sallyport.Limit, err error)
+	Free(sid string)
 }
 
 // Authorizer decides. Safe for concurrent use; a policy may be put in
@@ -27,6 +39,7 @@ type Authorizer struct {
 	hasher  *apikey.Hasher
 	finder  *Finder
 	limiter Limiter
+	slots   Slots // nil: none are held
 	now     func() time.Time
 
 	proofKey proof.Key
@@ -34,8 +47,8 @@ type Authorizer struct {
 }
 
 // New returns an Authorizer that refuses everything until a policy is put in force.
-func New(hasher *apikey.Hasher, finder *Finder, limiter Limiter, now func() time.Time) *Authorizer {
-	a := &Authorizer{hasher: hasher, finder: finder, limiter: limiter, now: now, proofKey: hasher.Derive(proof.Purpose)}
+func New(hasher *apikey.Hasher, finder *Finder, limiter Limiter, slots Slots, now func() time.Time) *Authorizer {
+	a := &Authorizer{hasher: hasher, finder: finder, limiter: limiter, slots: slots, now: now, proofKey: hasher.Derive(proof.Purpose)}
 	a.rules.Store(&rules{})
 	return a
 }
@@ -52,7 +65,8 @@ func (a *Authorizer) Prepare(p *sallyport.Policy) (commit func(), err error) {
 
 // Decide decides about req and fills d, which must be empty. The order of the
 // refusals is the order of these lines: who are you (401), from where (403), is
-// it there (404), may you (403), in this form (406, 415), how often (429).
+// it there (404), may you (403), in this form (406, 415), how many at once and
+// how often (429).
 //
 // An unlisted path asks for a credential before it refuses, so that a stranger
 // cannot map the API.
@@ -112,6 +126,12 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 	}
 	if d.Reason == sallyport.Allowed && op.Absent != "" {
 		d.Reason = sallyport.FeatureAbsent
+	}
+	if d.Reason == sallyport.Allowed || d.Reason == sallyport.Answered {
+		a.weigh(req, d)
+	}
+	if d.Reason == sallyport.Allowed && len(d.Slots) > 0 && a.slots != nil {
+		a.hold(ctx, req, d)
 	}
 	a.count(ctx, req, d)
 }
@@ -175,6 +195,63 @@ func (a *Authorizer) find(ctx context.Context, secret string) (*sallyport.Creden
 	return nil, err
 }
 
+// weigh says how many hits the request counts for: its operation's weight, or
+// what its header tells, but at least one, so that nobody asks for free.
+func (a *Authorizer) weigh(req *sallyport.Request, d *sallyport.Decision) {
+	d.Hits = d.Operation.Weight
+	if d.Operation.Cost.Request == "" {
+		return
+	}
+	switch told, lines := req.Header(d.Operation.Cost.Request); {
+	case lines == 0:
+	case lines == 1 && isNumber(told):
+		n, err := strconv.ParseUint(told, 10, 64)
+		if err != nil { // more than anybody has
+			n = d.Operation.Cost.Max
+		}
+		d.Hits = min(max(n, 1), d.Operation.Cost.Max)
+	default:
+		d.Reason = sallyport.RequestMalformed
+	}
+}
+
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// hold takes a slot of every limit of concurrency that holds for d. They are
+// released when the proxy's access log tells that the stream of the sid ended.
+func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyport.Decision) {
+	sid, lines := req.Header(headerSID)
+	if lines != 1 || sid == "" {
+		d.Reason = sallyport.StreamUnnamed
+		return
+	}
+	full, err := a.slots.Hold(ctx, d.At, sid, &d.Subject, d.Slots)
+	switch {
+	case err == nil && full == nil:
+		d.Lease = true
+	case err == nil, ctx.Err() != nil: // nobody waits for the answer any more
+		d.Reason = sallyport.ConcurrencyExhausted
+	case !d.API.OnFailure.QuotaOpen:
+		d.Reason = sallyport.CountersFailed
+	}
+}
+
+// release gives back the slots of a request that is refused after all.
+func (a *Authorizer) release(req *sallyport.Request, d *sallyport.Decision) {
+	if d.Lease && !d.Shadow() {
+		sid, _ := req.Header(headerSID)
+		a.slots.Free(sid)
+		d.Lease = false
+	}
+}
+
 // count takes what the decision costs, or looks at what is left where it costs
 // nothing. In the paired chain Envoy asks the rate limit service about what goes
 // on to the upstream; what the gate answers itself never gets there.
@@ -187,7 +264,7 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 	case d.Reason == sallyport.Allowed && d.Chain == sallyport.Paired && !d.Shadow():
 		return
 	case d.Reason == sallyport.Allowed, d.Reason == sallyport.Answered:
-		hits = d.Operation.Weight
+		hits = d.Hits
 	case d.Reason.Kind() == sallyport.KindInvalidCredential, d.Reason.Kind() == sallyport.KindExpiredCredential:
 		return // refused as no caller of ours: nothing is told
 	}
@@ -198,7 +275,9 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 		d.Verdict = verdict
 	case err == nil:
 		d.Verdict, d.Reason = verdict, sallyport.QuotaExhausted
+		a.release(req, d)
 	case hits > 0 && !d.API.OnFailure.QuotaOpen:
 		d.Reason = sallyport.CountersFailed
+		a.release(req, d)
 	}
 }

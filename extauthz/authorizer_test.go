@@ -90,7 +90,7 @@ func newGate(t *testing.T) *gate {
 	}
 	g := &gate{t: t, shelf: new(shelf), hasher: hasher, policy: ordersPolicy()}
 	g.counters = &counting{Limiter: ratelimit.Limiter{Counters: ratelimit.NewMemory()}}
-	g.Authorizer = New(hasher, newFinder(t, g.shelf, nil), g.counters, func() time.Time { return noon })
+	g.Authorizer = New(hasher, newFinder(t, g.shelf, nil), g.counters, nil, func() time.Time { return noon })
 	g.enforce()
 	return g
 }
@@ -469,7 +469,7 @@ func TestHosts(t *testing.T) {
 
 func TestTheZeroAuthorizerRefuses(t *testing.T) {
 	g := newGate(t)
-	empty := New(g.hasher, g.finder, g.counters, func() time.Time { return noon })
+	empty := New(g.hasher, g.finder, g.counters, nil, func() time.Time { return noon })
 	d := new(sallyport.Decision)
 	r := get("/v1/orders", "x-api-key", g.key())
 	empty.Decide(context.Background(), &r, d)

@@ -268,7 +268,7 @@ func TestPeppersRotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(finder.Close)
-	g.Authorizer = New(hasher, finder, g.counters, func() time.Time { return noon })
+	g.Authorizer = New(hasher, finder, g.counters, nil, func() time.Time { return noon })
 	g.enforce()
 	secret, err := apikey.Generate("ord_live_")
 	if err != nil {

@@ -64,7 +64,7 @@ func (a *Authorizer) foresee(ctx context.Context, d *sallyport.Decision) {
 	if d.Chain != sallyport.Paired || len(d.Charges) == 0 {
 		return
 	}
-	verdict, err := a.limiter.Take(ctx, d.At, "", &d.Subject, d.Charges, d.Operation.Weight)
+	verdict, err := a.limiter.Foresee(ctx, d.At, &d.Subject, d.Charges, d.Hits)
 	if err == nil && !verdict.Allowed {
 		d.Verdict, d.Reason = verdict, sallyport.QuotaExhausted
 	}
@@ -77,11 +77,5 @@ func clone(s string) string { return string([]byte(s)) }
 type looker struct{ Limiter }
 
 func (l looker) Take(ctx context.Context, now time.Time, _ string, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) (sallyport.Verdict, error) {
-	v, err := l.Limiter.Take(ctx, now, "", s, charges, 0)
-	if err == nil && v.Known {
-		if v.Allowed = v.Remaining >= hits; !v.Allowed {
-			v.RetryAfter = max(v.Reset.Sub(now).Truncate(time.Second)+time.Second, time.Second)
-		}
-	}
-	return v, err
+	return l.Foresee(ctx, now, s, charges, hits)
 }

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
@@ -17,13 +18,13 @@ var (
 	errUnknownAPI     = errors.New("descriptor names an api that is not configured")
 	errManyEntries    = errors.New("too many descriptors or entries")
 	errRepeatedEntry  = errors.New("descriptor names an entry twice")
+	errHits           = errors.New("hits are not a number")
 	errAddendTooLarge = errors.New("hits_addend is too large")
 )
 
 const (
 	mostDescriptors = 100
 	mostEntries     = 100
-	mostHits        = 1 << 62
 )
 
 // understand reads what req asks: the subject and its charges from the
@@ -40,6 +41,7 @@ func (r *rules) understand(req *rlsv3.RateLimitRequest) (d demand, err error) {
 		return d, errManyEntries
 	}
 	if req.Domain != sallyport.Domain {
+		d.foreign = true
 		return d, nil
 	}
 	for _, descriptor := range req.Descriptors {
@@ -65,9 +67,9 @@ func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *
 	if d.api != nil {
 		return errTwoSubjects
 	}
-	var limits string
+	var limits, hits string
 	for _, e := range descriptor.Entries {
-		field := d.field(e.GetKey(), &limits)
+		field := d.field(e.GetKey(), &limits, &hits)
 		if field == nil {
 			continue
 		}
@@ -88,17 +90,25 @@ func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *
 	if err != nil {
 		return err
 	}
+	if hits != "" {
+		if d.hits, err = strconv.ParseUint(hits, 10, 64); err != nil {
+			return errHits
+		}
+	}
 	d.hits = d.addend(req, descriptor)
-	if d.hits > mostHits {
+	if d.hits > sallyport.MaxRate {
 		return errAddendTooLarge
 	}
 	return nil
 }
 
 // field returns where the entry called key belongs, nil where nowhere.
-func (d *demand) field(key string, limits *string) *string {
-	if key == sallyport.LimitsKey {
+func (d *demand) field(key string, limits, hits *string) *string {
+	switch key {
+	case sallyport.LimitsKey:
 		return limits
+	case sallyport.HitsKey:
+		return hits
 	}
 	for i, k := range sallyport.SubjectKeys {
 		if k == key {
@@ -109,13 +119,17 @@ func (d *demand) field(key string, limits *string) *string {
 }
 
 // addend returns how many hits the request counts for: what Envoy says for the
-// descriptor (0 is a peek), else for the request, else the operation's weight.
+// descriptor (0 is a peek), else for the request, else what Check found in the
+// request, else the operation's weight.
 func (d *demand) addend(req *rlsv3.RateLimitRequest, descriptor *ratelimitv3.RateLimitDescriptor) uint64 {
 	if h := descriptor.GetHitsAddend(); h != nil {
 		return h.GetValue()
 	}
 	if req.GetHitsAddend() > 0 {
 		return uint64(req.GetHitsAddend())
+	}
+	if d.hits > 0 {
+		return d.hits
 	}
 	if op := d.api.operations[d.subject.Operation]; op != nil {
 		return op.Weight

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,25 +15,30 @@ import (
 const shardCount = 64
 
 // Memory keeps counters in this process: exact, sharded, bounded by what is
-// live, gone when the process ends. The zero value is not ready; use NewMemory.
+// live. The zero value is not ready; use NewMemory.
 type Memory struct {
 	seed   maphash.Seed
 	shards [shardCount]shard
 	recent recent
+	zones  zones
 }
 
 type shard struct {
 	mu       sync.Mutex
 	counters map[string]*counter // guarded by mu
 	sweepAt  int                 // guarded by mu: with so many counters, dead ones are looked for
-	_        [40]byte            // shards do not share cache lines
+	kept     bool                // guarded by mu: a journal wants to know what changes
+	touched  []*counter          // guarded by mu: changed since the journal last looked
+	_        [8]byte             // shards do not share cache lines
 }
 
 // counter is the windows of one limit for one subject. Nearly all have one or
 // two, which need no second allocation.
 type counter struct {
-	slots []slot
-	two   [2]slot
+	key     string
+	slots   []slot
+	touched bool
+	two     [2]slot
 }
 
 // firstSweep is how many counters a shard holds before it first looks for dead
@@ -62,31 +68,38 @@ type located struct {
 type batch struct {
 	calls []located
 	text  []byte
+	now   moment
 }
 
 func (b *batch) key(i int) []byte { return b.text[b.calls[i].from:b.calls[i].to] }
 
 // Take implements Counters. It never fails.
-func (m *Memory) Take(_ context.Context, call Call) (sallyport.Verdict, error) {
+func (m *Memory) Take(_ context.Context, call Call) (v sallyport.Verdict, _ error) {
 	var few [4]located
 	var text [256]byte
-	b, id := m.locate(batch{few[:0], text[:0]}, &call)
+	b, id := m.locate(batch{few[:0], text[:0], at(call.Now)}, &call)
 	if len(b.calls) == 0 {
 		return sallyport.Verdict{Allowed: true}, nil
 	}
-	if call.SID == "" || call.Hits == 0 {
-		return m.take(&b, call.Now, call.Hits), nil
+	if call.SID == "" || call.Hits == 0 || call.Dry {
+		m.lock(&b)
+		v = m.takeLocked(&b, call.Now, call.Hits, !call.Dry)
+		m.unlock(&b)
+		return v, nil
 	}
 
 	// A retry may come while its first try is still here: the memory of
 	// charged ids is held until it is known whether this one was charged.
 	seen := m.recent.lock(maphash.String(m.seed, call.SID)^id, call.Now)
 	defer seen.unlock()
+	hits := call.Hits
 	if seen.charged() {
-		return m.take(&b, call.Now, 0), nil
+		hits = 0
 	}
-	v := m.take(&b, call.Now, call.Hits)
-	if v.Allowed {
+	m.lock(&b)
+	v = m.takeLocked(&b, call.Now, hits, true)
+	m.unlock(&b)
+	if v.Allowed && hits > 0 {
 		seen.remember()
 	}
 	return v, nil
@@ -97,7 +110,7 @@ func (m *Memory) Take(_ context.Context, call Call) (sallyport.Verdict, error) {
 func (m *Memory) locate(b batch, call *Call) (_ batch, id uint64) {
 	for i := range call.Charges {
 		from := len(b.text)
-		b.text = appendKey(b.text, call.Charges[i].Limit, call.Subject)
+		b.text = AppendKey(b.text, call.Charges[i].Limit, call.Subject)
 		key := b.text[from:]
 		if b.names(key) {
 			continue // a counter that is named twice is taken from once
@@ -105,6 +118,11 @@ func (m *Memory) locate(b batch, call *Call) (_ batch, id uint64) {
 		hash := maphash.Bytes(m.seed, key)
 		id ^= hash
 		b.calls = append(b.calls, located{&call.Charges[i], from, len(b.text), uint32(hash % shardCount)})
+	}
+	// Shards are locked in one order, so that two calls never wait for each
+	// other.
+	if len(b.calls) > 1 {
+		slices.SortFunc(b.calls, func(x, y located) int { return int(x.shard) - int(y.shard) })
 	}
 	return b, id
 }
@@ -118,44 +136,47 @@ func (b *batch) names(key []byte) bool {
 	return false
 }
 
-// take locks the shards of b in ascending order, so that two takes never wait
-// for each other, and takes from all or none.
-func (m *Memory) take(b *batch, now time.Time, hits uint64) sallyport.Verdict {
-	if len(b.calls) > 1 {
-		slices.SortFunc(b.calls, func(x, y located) int { return int(x.shard) - int(y.shard) })
-	}
+func (m *Memory) lock(b *batch) {
 	for i := range b.calls {
 		if i == 0 || b.calls[i].shard != b.calls[i-1].shard {
 			m.shards[b.calls[i].shard].mu.Lock()
 		}
 	}
-	v := m.takeLocked(b, now, hits)
+}
+
+func (m *Memory) unlock(b *batch) {
 	for i := range b.calls {
 		if i == 0 || b.calls[i].shard != b.calls[i-1].shard {
 			m.shards[b.calls[i].shard].mu.Unlock()
 		}
 	}
-	return v
 }
 
 // takeLocked looks at every window, before and as it would be after the take,
-// and takes if none is exhausted.
-func (m *Memory) takeLocked(b *batch, now time.Time, hits uint64) sallyport.Verdict {
+// and takes, where it is to, if none is exhausted.
+func (m *Memory) takeLocked(b *batch, now time.Time, hits uint64, take bool) sallyport.Verdict {
 	var before, after teller
-	second := now.Unix()
+	shadow := ""
 	for i := range b.calls {
-		c, charge := m.counterLocked(b, i, second), b.calls[i].charge
-		if len(charge.Windows) == 0 { // no windows for this plan: nothing is allowed
-			before.see(charge.Limit.Name, sallyport.Window{Length: time.Hour}, slot{length: 3600}.at(second), true)
+		c, charge := m.counterLocked(b, i), b.calls[i].charge
+		if len(charge.Windows) == 0 && !charge.Limit.Shadow { // no windows for this plan: nothing is allowed
+			var hour slot
+			before.see(charge.Limit.Name, &nothing, hour.advance(&nothing, b.now, nil, hits), true)
 		}
-		for _, w := range charge.Windows {
-			s := c.slot(int64(w.Length / time.Second))
-			*s = s.at(second)
-			left := s.remaining(w.Max)
-			before.see(charge.Limit.Name, w, *s, left < hits)
-			taken := *s
-			taken.used += min(hits, left)
-			after.see(charge.Limit.Name, w, taken, false)
+		for j := range charge.Windows {
+			w := &charge.Windows[j]
+			s := c.slot(kindOf(w)).advance(w, b.now, m.zones.of(w), hits)
+			switch {
+			case charge.Limit.Shadow:
+				if s.left < hits {
+					shadow = charge.Limit.Name
+				}
+				continue
+			case s.left < hits || !take || hits == 0 || w.Algorithm == sallyport.Fixed:
+				before.see(charge.Limit.Name, w, s, s.left < hits)
+				s.left -= min(hits, s.left)
+				after.see(charge.Limit.Name, w, s, false)
+			}
 		}
 	}
 	if before.refused {
@@ -163,24 +184,109 @@ func (m *Memory) takeLocked(b *batch, now time.Time, hits uint64) sallyport.Verd
 		v.Allowed = hits == 0 // looking is never refused
 		return v
 	}
-	if hits > 0 {
-		m.chargeLocked(b, second, hits)
+	if hits > 0 && take {
+		m.chargeLocked(b, hits, &after)
 	}
-	return after.verdict(now)
+	v := after.verdict(now)
+	v.Shadow = shadow
+	return v
 }
 
-// chargeLocked takes hits from every window of b; that they fit was seen.
-func (m *Memory) chargeLocked(b *batch, second int64, hits uint64) {
+// nothing is the window of those who have none.
+var nothing = sallyport.Window{Length: time.Hour}
+
+// chargeLocked takes hits from every window of b, all of which have been
+// advanced, and shows tell those that have not been told of.
+func (m *Memory) chargeLocked(b *batch, hits uint64, tell *teller) {
 	for i := range b.calls {
-		c := m.counterLocked(b, i, second)
-		for _, w := range b.calls[i].charge.Windows {
-			c.slot(int64(w.Length / time.Second)).used += hits
+		c, charge := m.counterLocked(b, i), b.calls[i].charge
+		for j := range charge.Windows {
+			w := &charge.Windows[j]
+			s := c.slot(kindOf(w))
+			s.take(w, b.now, hits)
+			m.shards[b.calls[i].shard].touchLocked(c)
+			if w.Algorithm != sallyport.Fixed && !charge.Limit.Shadow {
+				tell.see(charge.Limit.Name, w, s.advance(w, b.now, nil, 0), false)
+			}
 		}
 	}
 }
 
-func (m *Memory) counterLocked(b *batch, i int, second int64) *counter {
-	return m.shards[b.calls[i].shard].counterLocked(b.key(i), second)
+// each calls do with every window of call, advanced to call.Now, all counters
+// locked.
+func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, *slot, standing)) {
+	b, _ := m.locate(batch{now: at(call.Now)}, call)
+	m.lock(&b)
+	defer m.unlock(&b)
+	for i := range b.calls {
+		c, charge := m.counterLocked(&b, i), b.calls[i].charge
+		for j := range charge.Windows {
+			w := &charge.Windows[j]
+			s := c.slot(kindOf(w))
+			do(charge, w, s, s.advance(w, b.now, m.zones.of(w), 0))
+			m.shards[b.calls[i].shard].touchLocked(c)
+		}
+	}
+}
+
+// Force implements Counters.
+func (m *Memory) Force(_ context.Context, call Call) error {
+	m.each(&call, func(_ *sallyport.Charge, w *sallyport.Window, s *slot, _ standing) {
+		s.take(w, at(call.Now), call.Hits)
+	})
+	return nil
+}
+
+// Refund implements Counters.
+func (m *Memory) Refund(_ context.Context, call Call) error {
+	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ standing) { s.give(call.Hits) })
+	return nil
+}
+
+// Reset implements Counters.
+func (m *Memory) Reset(_ context.Context, call Call) error {
+	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ standing) { *s = slot{kind: s.kind} })
+	return nil
+}
+
+// Look implements Counters.
+func (m *Memory) Look(_ context.Context, call Call) (all []Standing, _ error) {
+	for i := range call.Charges { // one by one, in order
+		one := call
+		one.Charges = call.Charges[i : i+1]
+		m.each(&one, func(c *sallyport.Charge, w *sallyport.Window, _ *slot, s standing) {
+			all = append(all, Standing{
+				Limit: c.Limit, Window: *w, Used: less(w.Size(), s.left), Remaining: s.left, Reset: time.UnixMicro(s.reset),
+			})
+		})
+	}
+	return all, nil
+}
+
+// Count implements Counters.
+func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error {
+	moment := at(now)
+	for i := range tallies {
+		t := &tallies[i]
+		shard := m.shard(t.Key)
+		shard.mu.Lock()
+		c := shard.counterLocked(t.Key, moment.second)
+		shard.touchLocked(c)
+		s := c.slot(kindOf(&t.Window))
+		standing := s.advance(&t.Window, moment, m.zones.of(&t.Window), 0)
+		if t.Back {
+			s.give(t.Hits)
+		} else {
+			s.take(&t.Window, moment, t.Hits)
+		}
+		t.Used, t.Reset = s.used, time.UnixMicro(standing.reset)
+		shard.mu.Unlock()
+	}
+	return nil
+}
+
+func (m *Memory) counterLocked(b *batch, i int) *counter {
+	return m.shards[b.calls[i].shard].counterLocked(b.key(i), b.now.second)
 }
 
 // counterLocked returns the counter called key, new where there is none.
@@ -189,38 +295,88 @@ func (s *shard) counterLocked(key []byte, second int64) *counter {
 		return c
 	}
 	if len(s.counters) >= s.sweepAt {
-		for k, c := range s.counters {
-			if c.dead(second) {
-				delete(s.counters, k)
-			}
-		}
-		s.sweepAt = max(firstSweep, 2*len(s.counters))
+		s.sweepLocked(second)
 	}
-	c := &counter{}
+	c := &counter{key: string(key)}
 	c.slots = c.two[:0]
-	s.counters[string(key)] = c
+	s.counters[c.key] = c
 	return c
 }
 
-// slot returns the state of the window of length seconds.
-func (c *counter) slot(length int64) *slot {
+// touchLocked notes for the journal that c has changed.
+func (s *shard) touchLocked(c *counter) {
+	if s.kept && !c.touched {
+		c.touched = true
+		s.touched = append(s.touched, c)
+	}
+}
+
+func (m *Memory) shard(key []byte) *shard { return &m.shards[maphash.Bytes(m.seed, key)%shardCount] }
+
+// Sweep forgets the counters that cannot matter any more, and the memory that
+// they took. Whoever calls it now and then has memory bounded by what is live
+// and what came since.
+func (m *Memory) Sweep(now time.Time) {
+	for i := range m.shards {
+		m.shards[i].sweep(now.Unix())
+	}
+}
+
+func (s *shard) sweep(second int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.counters)
+	s.sweepLocked(second)
+	if len(s.counters) < before/4 { // a map never shrinks by itself
+		live := make(map[string]*counter, len(s.counters))
+		maps.Copy(live, s.counters)
+		s.counters = live
+	}
+}
+
+func (s *shard) sweepLocked(second int64) {
+	for k, c := range s.counters {
+		if c.dead(second) {
+			delete(s.counters, k)
+		}
+	}
+	s.sweepAt = max(firstSweep, 2*len(s.counters))
+}
+
+// slot returns the state of the window of kind k.
+func (c *counter) slot(k kind) *slot {
 	for i := range c.slots {
-		if c.slots[i].length == length {
+		if c.slots[i].kind == k {
 			return &c.slots[i]
 		}
 	}
-	c.slots = append(c.slots, slot{length: length})
+	c.slots = append(c.slots, slot{kind: k})
 	return &c.slots[len(c.slots)-1]
 }
 
-// dead reports whether all windows of c have ended.
+// dead reports whether nothing that c counted can matter any more.
 func (c *counter) dead(second int64) bool {
-	for _, s := range c.slots {
-		if s.end() > second {
+	for i := range c.slots {
+		if s := &c.slots[i]; s.used > 0 && s.until() > second {
 			return false
 		}
 	}
 	return true
+}
+
+// until is a second at which nothing of s is left to count. A bucket that is
+// fuller than its window allows, after a plan has shrunk, lives longer.
+func (s *slot) until() int64 {
+	switch s.kind.algorithm() {
+	case sallyport.Fixed:
+		return s.start + s.kind.longest()
+	case sallyport.Bucket:
+		return s.start/1e6 + 16*s.kind.longest()
+	}
+	if s.marks == nil || len(s.marks.list) == 0 {
+		return 0
+	}
+	return s.marks.list[len(s.marks.list)-1].at/1e6 + s.kind.longest() + 1
 }
 
 // Len returns how many counters are held, dead ones included.
@@ -232,4 +388,23 @@ func (m *Memory) Len() int {
 		m.shards[i].mu.Unlock()
 	}
 	return n
+}
+
+// zones remembers time zones by name.
+type zones struct{ known sync.Map } // name → *time.Location
+
+// of returns the time zone of w: nil is UTC, and so is one that nobody knows.
+func (z *zones) of(w *sallyport.Window) *time.Location {
+	if w.Zone == "" {
+		return nil
+	}
+	if zone, ok := z.known.Load(w.Zone); ok {
+		return zone.(*time.Location)
+	}
+	zone, err := time.LoadLocation(w.Zone)
+	if err != nil {
+		return nil // not remembered: names come from the configuration, and a wrong one does not load
+	}
+	z.known.Store(w.Zone, zone)
+	return zone
 }

@@ -53,7 +53,7 @@ func TestBothWindowsHold(t *testing.T) {
 	}
 	for i, s := range steps {
 		v := take(t, m, epoch.Add(s.at), "k1", charges, 1)
-		want := sallyport.Verdict{Known: true, Allowed: s.allowed, Limit: s.limit, Remaining: s.remaining, Reset: epoch.Add(s.reset), RetryAfter: s.retry, Rule: "requests", Length: v.Length}
+		want := sallyport.Verdict{Known: true, Allowed: s.allowed, Limit: s.limit, Remaining: s.remaining, Reset: epoch.Add(s.reset), RetryAfter: s.retry, Rule: "requests", Window: v.Window}
 		if v != want {
 			t.Errorf("step %d: got %+v, want %+v", i, v, want)
 		}
@@ -62,8 +62,8 @@ func TestBothWindowsHold(t *testing.T) {
 
 func TestEqualRemainingTellsTheLaterReset(t *testing.T) {
 	v := take(t, NewMemory(), epoch, "k1", perMinuteAndHour(3, 3), 1)
-	if v.Remaining != 2 || v.Length != time.Hour {
-		t.Errorf("told the window of %v with %d remaining, want an hour with 2", v.Length, v.Remaining)
+	if v.Remaining != 2 || v.Window.Length != time.Hour {
+		t.Errorf("told the window of %v with %d remaining, want an hour with 2", v.Window.Length, v.Remaining)
 	}
 }
 
@@ -71,7 +71,7 @@ func TestOfExhaustedWindowsTheLastToResetIsTold(t *testing.T) {
 	m, charges := NewMemory(), perMinuteAndHour(1, 1)
 	take(t, m, epoch, "k1", charges, 1)
 	v := take(t, m, epoch, "k1", charges, 1)
-	if v.Allowed || v.Length != time.Hour || v.RetryAfter != time.Hour {
+	if v.Allowed || v.Window.Length != time.Hour || v.RetryAfter != time.Hour {
 		t.Errorf("got %+v, want a refusal for an hour", v)
 	}
 }
@@ -117,7 +117,7 @@ func TestSubjectsDoNotShareCounters(t *testing.T) {
 	pairs := [][2]string{{"a", "bc"}, {"ab", "c"}, {"abc", ""}, {"", "abc"}, {"a\x02b", "c"}, {"a", "\x02bc"}}
 	seen := map[string][2]string{}
 	for _, p := range pairs {
-		key := string(appendKey(nil, limit, &sallyport.Subject{Tenant: p[0], Credential: p[1]}))
+		key := string(AppendKey(nil, limit, &sallyport.Subject{Tenant: p[0], Credential: p[1]}))
 		if other, ok := seen[key]; ok {
 			t.Errorf("%q and %q share a counter", p, other)
 		}

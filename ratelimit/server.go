@@ -12,9 +12,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/render"
+	"github.com/sallyport/sallyport/ratelimit/directory"
 )
 
 // Server is Envoy's RateLimitService over Counters. Safe for concurrent use; a
@@ -26,6 +29,8 @@ type Server struct {
 	now      func() time.Time
 	recorder Recorder
 	rules    atomic.Pointer[rules]
+
+	directories atomic.Pointer[Directories]
 }
 
 // rules is a policy as this room needs it.
@@ -41,10 +46,20 @@ type apiRules struct {
 }
 
 // Recorder is told the outcome of every call, and of a refusal whose it was. It
-// must not keep what it is told, and must not block.
+// must not keep a Decision that it is told, and must not block.
 type Recorder interface {
 	Limited(why sallyport.Reason)
+	Counted(c Counted)
 	Refused(d *sallyport.Decision)
+}
+
+// Counted is what came of one descriptor of a domain that is not ours.
+type Counted struct {
+	Rule   string // the rule's name among metrics: there are as many as rules
+	Detail string // a name that tells more, of which there may be as many as clients; "" for none
+	Hits   uint64
+	Over   bool
+	Shadow bool // it refuses nobody
 }
 
 // NewServer returns a server that knows no API until a policy is put in force.
@@ -82,6 +97,7 @@ type demand struct {
 	hits      uint64
 	requestID string
 	sid       string
+	foreign   bool // the domain is not ours
 }
 
 // ShouldRateLimit takes what the request's descriptor names, and says what is
@@ -103,6 +119,9 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	if err != nil {
 		s.record(&d, sallyport.RequestMalformed, now)
 		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if d.foreign {
+		return s.limitDescriptors(ctx, req, now)
 	}
 	if len(d.charges) == 0 {
 		return allow(req), nil
@@ -149,6 +168,9 @@ func allow(req *rlsv3.RateLimitRequest) *rlsv3.RateLimitResponse {
 func (d *demand) grant(req *rlsv3.RateLimitRequest, v *sallyport.Verdict, now time.Time) *rlsv3.RateLimitResponse {
 	resp := allow(req)
 	d.tell(req, resp, v, now)
+	if v.Shadow != "" {
+		resp.DynamicMetadata = metadata(map[string]string{"shadow": v.Shadow})
+	}
 	var text render.Text
 	resp.ResponseHeadersToAdd = headers(render.AppendQuota(nil, &d.api.Headers, v, now, &text))
 	return resp
@@ -167,7 +189,18 @@ func (d *demand) refuse(req *rlsv3.RateLimitRequest, v *sallyport.Verdict, now t
 	r := d.api.answers.Refuse(sallyport.KindRateLimited, &vars, v, now, nil, &text)
 	resp.ResponseHeadersToAdd = headers(r.Headers)
 	resp.RawBody = []byte(r.Body)
+	resp.DynamicMetadata = metadata(map[string]string{"rule": v.Rule, "window": v.Window.String(), "reason": sallyport.QuotaExhausted.String()})
 	return resp
+}
+
+// metadata is what access logs and other filters may know of the answer, under
+// envoy.filters.http.ratelimit.
+func metadata(words map[string]string) *structpb.Struct {
+	s := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(words))}
+	for key, word := range words {
+		s.Fields[key] = structpb.NewStringValue(word)
+	}
+	return s
 }
 
 // tell fills the status of the descriptor that was limited, so that Envoy's
@@ -181,22 +214,59 @@ func (d *demand) tell(req *rlsv3.RateLimitRequest, resp *rlsv3.RateLimitResponse
 		st.Code = resp.OverallCode
 		st.LimitRemaining = uint32(min(v.Remaining, 1<<32-1))
 		st.DurationUntilReset = durationpb.New(v.Reset.Sub(now))
-		st.CurrentLimit = &rlsv3.RateLimitResponse_RateLimit{Name: v.Rule, RequestsPerUnit: uint32(min(v.Limit, 1<<32-1)), Unit: unit(v.Length)}
+		st.CurrentLimit = currentLimit(v.Rule, v.Limit, &v.Window)
 	}
 }
 
-func unit(d time.Duration) rlsv3.RateLimitResponse_RateLimit_Unit {
-	switch d {
-	case time.Second:
-		return rlsv3.RateLimitResponse_RateLimit_SECOND
-	case time.Minute:
-		return rlsv3.RateLimitResponse_RateLimit_MINUTE
-	case time.Hour:
-		return rlsv3.RateLimitResponse_RateLimit_HOUR
-	case 24 * time.Hour:
-		return rlsv3.RateLimitResponse_RateLimit_DAY
+// currentLimit says what allowance a window is, in Envoy's units: a length that
+// is none of them is so many of the largest that fits.
+func currentLimit(name string, most uint64, w *sallyport.Window) *rlsv3.RateLimitResponse_RateLimit {
+	l := &rlsv3.RateLimitResponse_RateLimit{Name: name, RequestsPerUnit: uint32(min(most, 1<<32-1))}
+	switch w.Calendar {
+	case sallyport.Day:
+		l.Unit = rlsv3.RateLimitResponse_RateLimit_DAY
+	case sallyport.Week:
+		l.Unit = rlsv3.RateLimitResponse_RateLimit_WEEK
+	case sallyport.Month:
+		l.Unit = rlsv3.RateLimitResponse_RateLimit_MONTH
 	}
-	return rlsv3.RateLimitResponse_RateLimit_UNKNOWN
+	for _, u := range envoyUnits {
+		if n := w.Length / u.length; l.Unit == rlsv3.RateLimitResponse_RateLimit_UNKNOWN && n > 0 && w.Length%u.length == 0 {
+			l.Unit = u.unit
+			if n > 1 {
+				l.UnitMultiplier = wrapperspb.UInt32(uint32(n))
+			}
+		}
+	}
+	return l
+}
+
+// envoyUnits are Envoy's units of one length, the longest first.
+var envoyUnits = [...]struct {
+	unit   rlsv3.RateLimitResponse_RateLimit_Unit
+	length time.Duration
+}{
+	{rlsv3.RateLimitResponse_RateLimit_DAY, 24 * time.Hour},
+	{rlsv3.RateLimitResponse_RateLimit_HOUR, time.Hour},
+	{rlsv3.RateLimitResponse_RateLimit_MINUTE, time.Minute},
+	{rlsv3.RateLimitResponse_RateLimit_SECOND, time.Second},
+}
+
+// asWritten is the unit of a rule, and how many of it, as its author has them.
+func asWritten(r *directory.Rule) (rlsv3.RateLimitResponse_RateLimit_Unit, *wrapperspb.UInt32Value) {
+	unit := [...]rlsv3.RateLimitResponse_RateLimit_Unit{
+		directory.Second: rlsv3.RateLimitResponse_RateLimit_SECOND,
+		directory.Minute: rlsv3.RateLimitResponse_RateLimit_MINUTE,
+		directory.Hour:   rlsv3.RateLimitResponse_RateLimit_HOUR,
+		directory.Day:    rlsv3.RateLimitResponse_RateLimit_DAY,
+		directory.Week:   rlsv3.RateLimitResponse_RateLimit_WEEK,
+		directory.Month:  rlsv3.RateLimitResponse_RateLimit_MONTH,
+		directory.Year:   rlsv3.RateLimitResponse_RateLimit_YEAR,
+	}[r.Unit]
+	if r.Multiplier > 1 {
+		return unit, wrapperspb.UInt32(r.Multiplier)
+	}
+	return unit, nil
 }
 
 func headers(list []sallyport.Header) []*corev3.HeaderValue {

@@ -1,82 +1,322 @@
 package ratelimit
 
 import (
+	"math"
+	"math/bits"
 	"time"
 
 	"github.com/sallyport/sallyport"
 )
 
-// slot is the state of one window of one counter: how many were taken since
-// start. Lengths tell windows of one counter apart, so a plan's new maximum
-// goes on with what was used.
+// slot is the state of one window of one counter. What start and used mean is
+// the algorithm's:
+//
+//   - Fixed: used hits since the window began at start (Unix seconds);
+//   - Sliding: the hits are in marks, and used is their sum;
+//   - Bucket: used tokens, of which Max have come back each Length since start
+//     (microseconds); the marks hold it to its size in any Length.
 type slot struct {
-	length int64 // seconds
-	start  int64 // seconds since the Unix epoch
-	used   uint64
+	kind  kind
+	start int64
+	used  uint64
+	marks *marks // nil for Fixed
 }
 
-// at returns s as it stands at the time now (seconds): a window that has ended
-// starts anew, aligned to the epoch. A clock that steps back never reopens an
-// older window.
-func (s slot) at(now int64) slot {
-	start := now - now%s.length
-	if start > s.start {
-		s.start, s.used = start, 0
+// kind tells the windows of one counter apart. It leaves out how much a window
+// allows, so that a plan's new maximum goes on with what was used.
+type kind uint64
+
+func kindOf(w *sallyport.Window) kind {
+	return kind(w.Length/time.Second) | kind(w.Algorithm)<<40 | kind(w.Calendar)<<48
+}
+
+func (k kind) algorithm() sallyport.Algorithm { return sallyport.Algorithm(k >> 40) }
+func (k kind) calendar() sallyport.Calendar   { return sallyport.Calendar(k >> 48) }
+
+// longest is the longest that a window of kind k lasts, in seconds.
+func (k kind) longest() int64 {
+	if k.calendar() != sallyport.NoCalendar {
+		return 32 * 86400
 	}
-	return s
+	return int64(uint32(k))
 }
 
-// remaining returns how many more s allows under the maximum most.
-func (s slot) remaining(most uint64) uint64 {
-	if s.used >= most {
+// moment is a time as windows need it.
+type moment struct {
+	second int64 // Unix
+	micro  int64 // Unix microseconds
+}
+
+func at(t time.Time) moment { return moment{t.Unix(), t.UnixMicro()} }
+
+// standing is a slot as it is at some moment.
+type standing struct {
+	left  uint64 // hits that would fit
+	reset int64  // microseconds: when it is as good as unused if nobody spends
+	retry int64  // microseconds: when the hits asked for would fit
+}
+
+// advance brings s to now and says how it stands for hits more. A clock that
+// steps back a little never reopens an older window; one that comes back from
+// far ahead does not leave a caller waiting there.
+func (s *slot) advance(w *sallyport.Window, now moment, zone *time.Location, hits uint64) standing {
+	switch w.Algorithm {
+	case sallyport.Sliding:
+		s.marks.expire(w, now.micro)
+		s.used = s.marks.sum()
+		left := less(w.Max, s.used)
+		return standing{left, s.marks.end(w, now.micro), s.marks.fits(w, w.Max, s.used, hits, now.micro)}
+	case sallyport.Bucket:
+		return s.advanceBucket(w, now.micro, hits)
+	}
+	start, end := w.Period(now.second, zone)
+	if start > s.start || s.start-start >= 2*(end-start) {
+		s.start, s.used = start, 0
+	} else if start < s.start {
+		_, end = w.Period(s.start, zone)
+	}
+	return standing{less(w.Max, s.used), end * 1e6, end * 1e6}
+}
+
+// take adds hits to s, which has been advanced to now.
+func (s *slot) take(w *sallyport.Window, now moment, hits uint64) {
+	if w.Algorithm != sallyport.Fixed {
+		if s.marks == nil {
+			s.marks = new(marks)
+		}
+		s.marks.add(w, now.micro, hits)
+	}
+	s.used = plus(s.used, hits)
+}
+
+// give takes hits back from s, which has been advanced to now.
+func (s *slot) give(hits uint64) {
+	s.used = less(s.used, hits)
+	s.marks.give(hits)
+}
+
+// advanceBucket lets the tokens come back that have since s.start. Whole
+// Lengths move the start, so that nothing is rounded away and nothing grows.
+func (s *slot) advanceBucket(w *sallyport.Window, now int64, hits uint64) standing {
+	length := w.Length.Microseconds()
+	s.marks.expire(w, now)
+	elapsed := now - s.start
+	switch {
+	case s.used == 0, elapsed < -length: // full; or the clock came back from far ahead
+		s.start, s.used, elapsed = now, 0, 0
+	case elapsed < 0:
+		elapsed = 0
+	}
+	if whole := uint64(elapsed / length); whole > 0 {
+		hi, back := bits.Mul64(whole, w.Max)
+		if hi > 0 || back >= s.used {
+			s.start, s.used, elapsed = now, 0, 0
+		} else {
+			s.used -= back
+			s.start += int64(whole) * length
+			elapsed -= int64(whole) * length
+		}
+	}
+	back := share(uint64(elapsed), w.Max, uint64(length))
+	if back >= s.used {
+		s.start, s.used, back = now, 0, 0
+	}
+	size := w.Size()
+	spent, recent := s.used-back, s.marks.sum()
+	st := standing{left: min(less(size, spent), less(size, recent))}
+	st.reset = max(s.start+until(s.used, w.Max, length), s.marks.end(w, now))
+	st.retry = s.marks.fits(w, size, recent, hits, now)
+	if over := plus(s.used, min(hits, size)); over > size {
+		st.retry = max(st.retry, s.start+until(over-size, w.Max, length))
+	}
+	return st
+}
+
+// share is elapsed × most ÷ length, rounded down; elapsed is below length.
+func share(elapsed, most, length uint64) uint64 {
+	hi, lo := bits.Mul64(elapsed, most)
+	quotient, _ := bits.Div64(hi%length, lo, length)
+	return quotient
+}
+
+// until is how many microseconds it takes for tokens to come back, rounded up.
+func until(tokens, most uint64, length int64) int64 {
+	hi, lo := bits.Mul64(tokens, uint64(length))
+	if hi >= most {
+		return math.MaxInt64 / 4
+	}
+	quotient, rest := bits.Div64(hi, lo, most)
+	if rest > 0 {
+		quotient++
+	}
+	return int64(min(quotient, math.MaxInt64/4))
+}
+
+func less(a, b uint64) uint64 {
+	if a < b {
 		return 0
 	}
-	return most - s.used
+	return a - b
+}
+
+func plus(a, b uint64) uint64 {
+	if sum := a + b; sum >= a {
+		return sum
+	}
+	return math.MaxUint64
+}
+
+// marks are hits by when they were taken, the oldest first: the memory of a
+// window that slides. Hits within one part of grain of the window share a mark,
+// which is dated by the last of them: never are more allowed than the window
+// says, and a hit is held against its caller for at most that part longer.
+type marks struct {
+	list  []mark
+	total uint64 // of their hits
+}
+
+type mark struct {
+	at   int64 // microseconds: of its last hit
+	hits uint64
+}
+
+// grain is into how many parts a sliding window is divided, and so the most
+// marks that one needs, but for one.
+const grain = 128
+
+func grainOf(w *sallyport.Window) int64 { return max(1, w.Length.Microseconds()/grain) }
+
+// expire drops the marks that are outside of w at now.
+func (m *marks) expire(w *sallyport.Window, now int64) {
+	if m == nil {
+		return
+	}
+	length := w.Length.Microseconds()
+	old := 0
+	for old < len(m.list) && (m.list[old].at+length <= now || m.list[old].at > now+length) {
+		old++
+	}
+	if old > 0 {
+		m.list = m.list[:copy(m.list, m.list[old:])]
+		m.total = 0
+		for i := range m.list {
+			m.total = plus(m.total, m.list[i].hits)
+		}
+	}
+}
+
+func (m *marks) sum() uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.total
+}
+
+// add notes hits at now.
+func (m *marks) add(w *sallyport.Window, now int64, hits uint64) {
+	if hits == 0 {
+		return
+	}
+	m.total = plus(m.total, hits)
+	if n := len(m.list); n > 0 {
+		last := &m.list[n-1]
+		now = max(now, last.at) // a clock that steps back a little
+		if g := grainOf(w); last.at/g == now/g {
+			last.at, last.hits = now, plus(last.hits, hits)
+			return
+		}
+	}
+	m.list = append(m.list, mark{now, hits})
+}
+
+// give takes hits back, those taken last first.
+func (m *marks) give(hits uint64) {
+	if m == nil {
+		return
+	}
+	m.total = less(m.total, hits)
+	for hits > 0 && len(m.list) > 0 {
+		last := &m.list[len(m.list)-1]
+		if last.hits > hits {
+			last.hits -= hits
+			return
+		}
+		hits -= last.hits
+		m.list = m.list[:len(m.list)-1]
+	}
+}
+
+// end is when the last mark leaves w; now where there is none.
+func (m *marks) end(w *sallyport.Window, now int64) int64 {
+	if m == nil || len(m.list) == 0 {
+		return now
+	}
+	return m.list[len(m.list)-1].at + w.Length.Microseconds()
+}
+
+// fits is when hits fit beside the marks that are still in w by then, of which
+// most may be: used are now.
+func (m *marks) fits(w *sallyport.Window, most, used, hits uint64, now int64) int64 {
+	when := now
+	if m == nil {
+		return when
+	}
+	hits = min(hits, most)
+	if plus(used, hits) <= most {
+		return when
+	}
+	for i := 0; i < len(m.list) && plus(used, hits) > most; i++ {
+		used -= min(used, m.list[i].hits)
+		when = m.list[i].at + w.Length.Microseconds()
+	}
+	return when
 }
 
 // teller picks the window that a caller is told of.
 type teller struct {
-	told    slot
-	window  sallyport.Window
+	standing
+	window  *sallyport.Window
 	rule    string
 	known   bool
 	refused bool
 }
 
-// see considers the window w of rule in state s, which is after the take on
-// success and before it on refusal. Of allowed windows the one with the fewest
-// remaining is told, of exhausted ones the one that resets last; equals go to
-// the later reset.
-func (t *teller) see(rule string, w sallyport.Window, s slot, exhausted bool) {
+// see considers the window w of rule as it stands: after the take on success,
+// before it on refusal. Of allowed windows the one with the fewest remaining is
+// told, of exhausted ones the one that lets a retry pass last; equals go to the
+// later reset.
+func (t *teller) see(rule string, w *sallyport.Window, s standing, exhausted bool) {
 	better := !t.known
 	switch {
 	case better:
 	case exhausted != t.refused:
 		better = exhausted
-	case exhausted:
-		better = s.end() > t.told.end()
+	case exhausted && s.retry != t.retry:
+		better = s.retry > t.retry
+	case !exhausted && s.left != t.left:
+		better = s.left < t.left
 	default:
-		left, least := s.remaining(w.Max), t.told.remaining(t.window.Max)
-		better = left < least || left == least && s.end() > t.told.end()
+		better = s.reset > t.reset
 	}
 	if better {
-		t.told, t.window, t.rule, t.known, t.refused = s, w, rule, true, exhausted
+		t.standing, t.window, t.rule, t.known, t.refused = s, w, rule, true, exhausted
 	}
 }
 
-func (s slot) end() int64 { return s.start + s.length }
-
 // verdict returns what t has seen, at the time now. Waiting RetryAfter is
-// enough if nobody else spends: every exhausted window has reset by then.
+// enough if nobody else spends.
 func (t *teller) verdict(now time.Time) sallyport.Verdict {
 	v := sallyport.Verdict{Known: t.known, Allowed: !t.refused}
 	if !t.known {
 		return v
 	}
-	v.Limit, v.Remaining = t.window.Max, t.told.remaining(t.window.Max)
-	v.Reset, v.Length, v.Rule = time.Unix(t.told.end(), 0), t.window.Length, t.rule
+	v.Limit, v.Remaining, v.Window, v.Rule = t.window.Size(), t.left, *t.window, t.rule
+	v.Reset = time.Unix(t.reset/1e6, 0) // rounded up, as headers tell whole seconds
+	if t.reset%1e6 > 0 {
+		v.Reset = v.Reset.Add(time.Second)
+	}
 	if t.refused {
-		v.RetryAfter = wholeSeconds(v.Reset.Sub(now))
+		v.RetryAfter = wholeSeconds(time.UnixMicro(t.retry).Sub(now))
 	}
 	return v
 }

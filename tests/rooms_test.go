@@ -137,10 +137,13 @@ var homes = []home{
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry", "internal/app"}, nil},
 	{"github.com/spf13/cobra", []string{"cmd/sallyport"}, nil},
 	// Envoy's configuration is YAML too, which tests read back.
-	{"go.yaml.in/yaml/v3", []string{"internal/config"}, []string{"envoy"}},
+	{"go.yaml.in/yaml/v3", []string{"internal/config", "ratelimit/directory"}, []string{"envoy"}},
+	// A second opinion on files in its own format, and what tests compare with.
+	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
+	{"github.com/redis/rueidis", []string{"ratelimit/redis"}, nil},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
-	{"pgregory.net/rapid", nil, []string{"ratelimit"}},
+	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},
 	{"github.com/rogpeppe/go-internal", nil, []string{"cmd/sallyport"}},
 }
 
@@ -257,7 +260,7 @@ var mark = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK|WIP)\b`)
 
 // served are the lines of the acceptance list that this version claims.
 var served = strings.Fields(`G1 G2 G3 G4 G5 G6 G7 G8 G9 G11 G12 G13 V1 V2 V3 V4 V5 V6 V7
-	A2 A3 A5 A6 A10 I1 I2 I3 I4 I5 C1 C2 C3 C5 C6 H2 H5`)
+	A2 A3 A5 A6 A10 I1 I2 I3 I4 I5 C1 C2 C3 C4 C5 C6 H2 H3 H4 H5`)
 
 // promisesAreProved: each line that is claimed is named by the test, script or
 // request that proves it.
@@ -294,7 +297,7 @@ func blackBoxStaysOutside(h house) (faults []string) {
 }
 
 // helpers are packages for tests, which nothing that is shipped imports.
-var helpers = []string{"internal/testenv", "internal/store/storetest", "internal/store/memory", "testing", "net/http/httptest"}
+var helpers = []string{"internal/testenv", "internal/store/storetest", "internal/store/memory", "ratelimit/counterstest", "testing", "net/http/httptest"}
 
 func helpersStayOut(h house) (faults []string) {
 	for _, s := range h.goFiles(false) {

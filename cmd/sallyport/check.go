@@ -44,7 +44,7 @@ func check(s streams, file string) error {
 		fmt.Fprintf(s.out, "not served yet, so that serve refuses to start: %s\n", f)
 	}
 	for _, f := range c.Notices {
-		fmt.Fprintf(s.out, "not served yet, so that it is refused: %s\n", f)
+		fmt.Fprintf(s.out, "note: %s\n", f)
 	}
 	fmt.Fprintf(s.out, "%s is valid\n", file)
 	return nil

@@ -130,6 +130,12 @@ func showExplanation(w io.Writer, e admin.Explanation) {
 		if !l.Reset.IsZero() {
 			text += fmt.Sprintf(": %d of %d left until %s", l.Remaining, l.Limit, l.Reset.UTC().Format(time.RFC3339))
 		}
+		if from := limitFrom(l.From, e.Plan); from != "" {
+			text += fmt.Sprintf(" (per %s, from %s)", strings.Join(l.Per, " and "), from)
+		}
+		if l.Shadow {
+			text += ", in shadow: it refuses nothing"
+		}
 		row(w, "limit "+l.Name, text)
 	}
 	for _, h := range e.Headers {

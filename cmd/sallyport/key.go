@@ -21,12 +21,16 @@ func newKey(s streams, getenv func(string) string) *cobra.Command {
 
 func (r *remote) keyCreate() *cobra.Command {
 	var in admin.NewKey
+	var overrides []string
 	c := call[admin.CreatedKey]{
 		use:   "create --api NAME --tenant ID",
 		short: "Make a key and show its secret, this once",
 		long: "Make a key and show its secret, this once: the server keeps only a hash of it.\n\n" +
 			"  KEY=$(sallyport key create -q --api orders --tenant acme --scopes orders:read)",
-		do: func(ctx context.Context, c *admin.Client, _ []string) (admin.CreatedKey, error) {
+		do: func(ctx context.Context, c *admin.Client, _ []string) (k admin.CreatedKey, err error) {
+			if in.Overrides, err = parseLimits("override", overrides); err != nil {
+				return k, err
+			}
 			return c.CreateKey(ctx, in)
 		},
 		text: func(w io.Writer, k admin.CreatedKey) {
@@ -36,6 +40,7 @@ func (r *remote) keyCreate() *cobra.Command {
 		secret: func(k admin.CreatedKey) admin.Shown { return k.Secret },
 	}.command(r)
 	newKeyFlags(c, &in)
+	overrideFlag(c, &overrides, "windows in place of what the tenant gets: NAME=60/1m,1000/1h or NAME=unlimited; more than one may be given")
 	required(c, "api", "tenant")
 	return c
 }
@@ -53,6 +58,7 @@ func newKeyFlags(c *cobra.Command, in *admin.NewKey) {
 	f.StringArrayVar(&in.AllowedIPs, "ip", nil, "a CIDR or address that it is good from; more than one may be given")
 	f.StringVar(&in.Prefix, "prefix", "", "one of the API's prefixes; default the first")
 	f.StringVar(&in.Environment, "environment", "", "another way to choose the prefix")
+	f.StringVar(&in.Plan, "plan", "", "one of the API's plans, in place of the tenant's")
 	attributeFlag(c, (*pairs)(&in.Attributes), newAttributes)
 }
 
@@ -116,17 +122,23 @@ func (r *remote) keyState(use, short, state string) *cobra.Command {
 }
 
 func (r *remote) keyUpdate() *cobra.Command {
-	var name, expiry string
-	var scopes, roles, ips []string
+	var name, expiry, plan string
+	var scopes, roles, ips, overrides []string
 	var attributes pairs
 	var c *cobra.Command
-	c = r.one("update", "Change a key's label, scopes, roles, expiry, networks or attributes", func(ctx context.Context, client *admin.Client, id string) (admin.Key, error) {
+	c = r.one("update", "Change a key's label, scopes, roles, expiry, networks, plan, overrides or attributes", func(ctx context.Context, client *admin.Client, id string) (admin.Key, error) {
+		own, err := parseLimits("override", overrides)
+		if err != nil {
+			return admin.Key{}, err
+		}
 		return client.ChangeKey(ctx, id, admin.KeyChange{
 			Name:       changed(c, "name", name),
 			Scopes:     changed(c, "scopes", scopes),
 			Roles:      changed(c, "role", withoutEmpty(roles)),
 			ExpiresAt:  changed(c, "expires", expiry),
 			AllowedIPs: changed(c, "ip", withoutEmpty(ips)),
+			Plan:       changed(c, "plan", plan),
+			Overrides:  changed(c, "override", own),
 			Attributes: changed(c, "attribute", map[string]string(attributes)),
 		})
 	})
@@ -136,6 +148,8 @@ func (r *remote) keyUpdate() *cobra.Command {
 	f.StringArrayVar(&roles, "role", nil, "all of its roles, in place of those before; empty lifts them")
 	f.StringVar(&expiry, "expires", "", "a length from now (90d, 1y), a date or time, or never")
 	f.StringSliceVar(&ips, "ip", nil, "all of its networks, in place of those before; empty lifts them")
+	f.StringVar(&plan, "plan", "", "a plan of its own; empty lifts it, and the tenant's holds again")
+	overrideFlag(c, &overrides, allOverrides)
 	attributeFlag(c, &attributes, allAttributes)
 	return c
 }
@@ -177,5 +191,9 @@ func showKey(w io.Writer, k admin.Key) {
 	row(w, "created", stamp(&k.CreatedAt))
 	row(w, "expires", expires(k.ExpiresAt))
 	row(w, "networks", strings.Join(k.AllowedIPs, " "))
+	if k.Plan != "" {
+		row(w, "plan", k.Plan)
+	}
+	limitRows(w, "override ", k.Overrides)
 	attributeRows(w, k.Attributes)
 }

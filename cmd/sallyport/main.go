@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // limits by the calendar have time zones, also where the system has none
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +92,7 @@ func newRoot(s streams, getenv func(string) string) *cobra.Command {
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.AddCommand(
 		newDemo(s, getenv), newServe(s), newCheck(s), newEnvoy(s),
-		newKey(s, getenv), newTenant(s, getenv), newUser(s, getenv), newRole(s, getenv), newToken(s, getenv),
+		newKey(s, getenv), newTenant(s, getenv), newUser(s, getenv), newRole(s, getenv), newLimit(s, getenv), newToken(s, getenv),
 		newExplain(s, getenv), newReload(s, getenv),
 	)
 	return root

@@ -43,11 +43,17 @@ func (r *remote) oneTenant(use, short string, do func(ctx context.Context, c *ad
 
 func (r *remote) tenantCreate() *cobra.Command {
 	var in admin.NewTenant
-	var limits []string
+	var limits, overrides []string
 	c := call[admin.Tenant]{
 		use: "create --api NAME --id ID [--plan P]", short: "Make a tenant",
+		long: "Make a tenant.\n\n" +
+			"  sallyport tenant create --api orders --id acme --plan free\n" +
+			"  sallyport tenant create --api orders --id acme --plan free --override requests=600/1m,100000/month",
 		do: func(ctx context.Context, c *admin.Client, _ []string) (t admin.Tenant, err error) {
-			if in.Limits, err = parseLimits(limits); err != nil {
+			if in.Limits, err = parseLimits("limit", limits); err != nil {
+				return t, err
+			}
+			if in.Overrides, err = parseLimits("override", overrides); err != nil {
 				return t, err
 			}
 			return c.CreateTenant(ctx, in)
@@ -58,22 +64,30 @@ func (r *remote) tenantCreate() *cobra.Command {
 	c.Flags().StringVar(&in.Plan, "plan", "", "the plan; required where the API has any")
 	c.Flags().StringVar(&in.Name, "name", "", "a name for people")
 	c.Flags().StringArrayVar(&limits, "limit", nil, "windows of its own, where the plan leaves them to the tenant: NAME=60/1m,1000/1h")
+	overrideFlag(c, &overrides, "windows in place of what the plan says: NAME=60/1m,1000/1h or NAME=unlimited; more than one may be given")
 	attributeFlag(c, (*pairs)(&in.Attributes), newAttributes)
 	return c
 }
 
-// parseLimits reads NAME=WINDOW,WINDOW.
-func parseLimits(texts []string) (map[string][]string, error) {
+// parseLimits reads NAME=WINDOW,WINDOW; an empty text is none.
+func parseLimits(flag string, texts []string) (map[string][]string, error) {
 	limits := make(map[string][]string)
-	for _, text := range texts {
+	for _, text := range withoutEmpty(texts) {
 		name, windows, ok := strings.Cut(text, "=")
-		if !ok {
-			return nil, fmt.Errorf("--limit %q: want NAME=60/1m,1000/1h", text)
+		if _, twice := limits[name]; !ok || twice {
+			return nil, fmt.Errorf("--%s %q: want NAME=60/1m,1000/1h, each name once", flag, text)
 		}
 		limits[name] = strings.Split(windows, ",")
 	}
 	return limits, nil
 }
+
+// overrideFlag adds --override.
+func overrideFlag(c *cobra.Command, to *[]string, hint string) {
+	c.Flags().StringArrayVar(to, "override", nil, hint)
+}
+
+const allOverrides = "all of its overrides, in place of those before; empty lifts them: NAME=60/1m,1000/1h or NAME=unlimited"
 
 func (r *remote) tenantList() *cobra.Command {
 	var api string
@@ -105,11 +119,15 @@ func (r *remote) tenantShow() *cobra.Command {
 
 func (r *remote) tenantUpdate() *cobra.Command {
 	var plan, name string
-	var limits []string
+	var limits, overrides []string
 	var attributes pairs
 	var c *cobra.Command
-	c = r.oneTenant("update", "Change a tenant's plan, name, windows or attributes", func(ctx context.Context, client *admin.Client, api, id string) (t admin.Tenant, err error) {
-		own, err := parseLimits(limits)
+	c = r.oneTenant("update", "Change a tenant's plan, name, windows, overrides or attributes", func(ctx context.Context, client *admin.Client, api, id string) (t admin.Tenant, err error) {
+		own, err := parseLimits("limit", limits)
+		if err != nil {
+			return t, err
+		}
+		instead, err := parseLimits("override", overrides)
 		if err != nil {
 			return t, err
 		}
@@ -117,12 +135,14 @@ func (r *remote) tenantUpdate() *cobra.Command {
 			Plan:       changed(c, "plan", plan),
 			Name:       changed(c, "name", name),
 			Limits:     changed(c, "limit", own),
+			Overrides:  changed(c, "override", instead),
 			Attributes: changed(c, "attribute", map[string]string(attributes)),
 		})
 	})
 	c.Flags().StringVar(&plan, "plan", "", "the plan")
 	c.Flags().StringVar(&name, "name", "", "a name for people")
 	c.Flags().StringArrayVar(&limits, "limit", nil, "windows of its own, in place of all before: NAME=60/1m,1000/1h")
+	overrideFlag(c, &overrides, allOverrides)
 	attributeFlag(c, &attributes, allAttributes)
 	return c
 }
@@ -139,9 +159,15 @@ func showTenant(w io.Writer, t admin.Tenant) {
 	row(w, "name", t.Name)
 	row(w, "plan", t.Plan)
 	row(w, "state", t.State)
-	for _, name := range slices.Sorted(maps.Keys(t.Limits)) {
-		row(w, "limit "+name, strings.Join(t.Limits[name], ","))
-	}
+	limitRows(w, "limit ", t.Limits)
+	limitRows(w, "override ", t.Overrides)
 	attributeRows(w, t.Attributes)
 	row(w, "created", stamp(&t.CreatedAt))
+}
+
+// limitRows writes a row for each limit of somebody's own.
+func limitRows(w io.Writer, what string, limits map[string][]string) {
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		row(w, what+name, strings.Join(limits[name], ","))
+	}
 }

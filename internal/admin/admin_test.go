@@ -165,8 +165,9 @@ type server struct {
 	token   string
 	shown   bytes.Buffer // every answer so far
 
-	reload  func(context.Context) error
-	explain func(context.Context, ExplainRequest) (Explanation, error)
+	counters *counters
+	reload   func(context.Context) error
+	explain  func(context.Context, ExplainRequest) (Explanation, error)
 }
 
 func newServer(t *testing.T) *server {
@@ -174,7 +175,7 @@ func newServer(t *testing.T) *server {
 	told := new(recorder)
 	s := &server{
 		T: t, recorder: told, policy: testPolicy(), hasher: testHasher(t, 1), log: new(bytes.Buffer),
-		store:   &notingStore{recorder: told},
+		store: &notingStore{recorder: told}, counters: &counters{recorder: told, used: map[string]uint64{}},
 		reload:  func(context.Context) error { return nil },
 		explain: func(context.Context, ExplainRequest) (Explanation, error) { return Explanation{}, nil },
 	}
@@ -190,6 +191,7 @@ func (s *server) options() Options {
 		Store: s.store, Changed: s.recorder, Policy: func() *sallyport.Policy { return s.policy }, Hasher: s.hasher,
 		Now: func() time.Time { return now }, Version: "test",
 		Log:     slog.New(slog.NewJSONHandler(s.log, nil)),
+		Limits:  s.counters,
 		Reload:  func(ctx context.Context) error { return s.reload(ctx) },
 		Explain: func(ctx context.Context, in ExplainRequest) (Explanation, error) { return s.explain(ctx, in) },
 	}

@@ -75,7 +75,7 @@ var needs = map[string]need{
 	"list-tenants":  {RoleViewer, fromTenant},
 	"show-tenant":   {RoleViewer, fromTenant},
 	"create-tenant": {RoleOperator, fromAPI},
-	"change-tenant": {RoleOperator, fromTenant}, // plan, limits and state: fromAPI
+	"change-tenant": {RoleOperator, fromTenant}, // plan, limits, overrides and state: fromAPI
 	"list-users":    {RoleViewer, fromTenant},
 	"show-user":     {RoleViewer, fromTenant},
 	"create-user":   {RoleOperator, fromTenant},
@@ -85,11 +85,16 @@ var needs = map[string]need{
 	"delete-role":   {RoleOperator, fromTenant},
 	"list-keys":     {RoleViewer, fromTenant},
 	"show-key":      {RoleViewer, fromTenant},
-	"create-key":    {RoleOperator, fromTenant},
-	"change-key":    {RoleOperator, fromTenant},
+	"create-key":    {RoleOperator, fromTenant}, // plan and overrides: fromAPI
+	"change-key":    {RoleOperator, fromTenant}, // plan and overrides: fromAPI
 	"revoke-key":    {RoleOperator, fromTenant},
 	"roll-key":      {RoleOperator, fromTenant},
 	"import-keys":   {RoleOperator, fromTenant},
+	"show-limits":   {RoleViewer, fromTenant},
+	"reset-limits":  {RoleOperator, fromAPI},
+	"refund-limit":  {RoleOperator, fromAPI},
+	"put-override":  {RoleOperator, fromAPI},
+	"lift-override": {RoleOperator, fromAPI},
 	"list-tokens":   {RoleAdmin, fromTenant},
 	"create-token":  {RoleAdmin, fromTenant},
 	"revoke-token":  {RoleAdmin, fromTenant},

@@ -51,7 +51,8 @@ func (s *server) emptied() *server {
 func (s *server) withAll() *server {
 	s.Helper()
 	s.withTenant()
-	call[Tenant](s, 201, "POST", "/admin/v1/tenants", `{"api":"orders","id":"other","plan":"free"}`)
+	call[Tenant](s, 201, "POST", "/admin/v1/tenants", `{"api":"orders","id":"other","plan":"free","overrides":{"requests":["9/1m"]}}`)
+	call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"overrides":{"requests":["9/1m"]}}`)
 	for _, tenant := range []string{"acme", "other"} {
 		call[User](s, 201, "POST", "/admin/v1/users", `{"api":"orders","tenant":"`+tenant+`","id":"ann"}`)
 		call[ChangedRole](s, 201, "PUT", "/admin/v1/roles/orders/"+tenant+"/own", `{"scopes":["items:read"]}`)
@@ -91,6 +92,11 @@ var matrix = map[string]struct {
 	"change-key":    {"PATCH", "/admin/v1/keys/key_acme", `{"name":"x"}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"roll-key":      {"POST", "/admin/v1/keys/key_acme/roll", `{}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"revoke-key":    {"POST", "/admin/v1/keys/key_acme/revoke", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"show-limits":   {"GET", "/admin/v1/limits?api=orders&tenant=acme&key=key_acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 404, 404, 422}},
+	"reset-limits":  {"POST", "/admin/v1/limits/reset", `{"api":"orders","tenant":"acme","limit":"requests"}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
+	"refund-limit":  {"POST", "/admin/v1/limits/refund", `{"api":"orders","tenant":"acme","limit":"requests","hits":1}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
+	"put-override":  {"PUT", "/admin/v1/limits/override", `{"api":"orders","tenant":"acme","key":"key_acme","limit":"requests","windows":["unlimited"]}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
+	"lift-override": {"DELETE", "/admin/v1/limits/override?api=orders&tenant=acme&limit=requests", "", [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 404}},
 	"list-tokens":   {"GET", "/admin/v1/tokens", "", [13]int{200, 403, 403, 200, 403, 403, 200, 403, 403, 200, 403, 403, 200}},
 	"create-token":  {"POST", "/admin/v1/tokens", `{"name":"x","role":"viewer","api":"orders","tenant":"acme"}`, [13]int{201, 403, 403, 201, 403, 403, 201, 403, 403, 422, 403, 403, 422}},
 	"revoke-token":  {"POST", "/admin/v1/tokens/adm_acme/revoke", "", [13]int{200, 403, 403, 200, 403, 403, 200, 403, 403, 404, 403, 403, 404}},
@@ -211,6 +217,12 @@ func TestOtherTenantsAreNotThere(t *testing.T) {
 			"GET /admin/v1/keys?api=API&tenant=TENANT", "GET /admin/v1/keys?after=KEY", `POST /admin/v1/keys {"api":"API","tenant":"TENANT"}`,
 			`POST /admin/v1/keys/import {"keys":[{"api":"API","tenant":"TENANT","key":"x"}]}`,
 			"POST /admin/v1/tokens/TOKEN/revoke", `POST /admin/v1/tokens {"name":"x","role":"viewer","api":"API","tenant":"TENANT"}`,
+			"GET /admin/v1/limits?api=API&tenant=TENANT", "GET /admin/v1/limits?api=API&tenant=TENANT&key=KEY",
+			`POST /admin/v1/limits/reset {"api":"API","tenant":"TENANT","limit":"requests"}`,
+			`POST /admin/v1/limits/refund {"api":"API","tenant":"TENANT","key":"KEY","limit":"requests","hits":1}`,
+			`PUT /admin/v1/limits/override {"api":"API","tenant":"TENANT","limit":"requests","windows":["unlimited"]}`,
+			`PUT /admin/v1/limits/override {"api":"API","tenant":"TENANT","key":"KEY","limit":"requests","windows":["unlimited"]}`,
+			"DELETE /admin/v1/limits/override?api=API&tenant=TENANT&limit=requests", "DELETE /admin/v1/limits/override?api=API&tenant=TENANT&key=KEY&limit=requests",
 			`POST /admin/v1/explain {"method":"GET","url":"https://a.test/","key_id":"KEY"}`,
 		} {
 			ask := func(r *strings.Replacer) string {
@@ -272,7 +284,7 @@ func TestListsAreNarrowed(t *testing.T) {
 
 func TestATenantDoesNotChangeItsOwnTerms(t *testing.T) {
 	s := newServer(t).withAll().withToken(sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "acme"})
-	for _, change := range []string{`{"plan":"free"}`, `{"limits":{}}`, `{"state":"active"}`} {
+	for _, change := range []string{`{"plan":"free"}`, `{"limits":{}}`, `{"overrides":{"requests":["unlimited"]}}`, `{"overrides":null}`, `{"state":"active"}`} {
 		where, _ := details(call[problem](s, 403, "PATCH", "/admin/v1/tenants/orders/acme", change))
 		if len(where) != 1 || !strings.HasPrefix(where[0], "body.") {
 			t.Errorf("%s: faults at %q", change, where)

@@ -101,6 +101,32 @@ func (c *Client) RevokeKey(ctx context.Context, id string) (out Key, err error) 
 	return out, c.call(ctx, http.MethodPost, route("keys", id, "revoke"), nil, &out)
 }
 
+// Limits says how limits stand.
+func (c *Client) Limits(ctx context.Context, of LimitsOf) (out LimitList, err error) {
+	return out, c.call(ctx, http.MethodGet, "/admin/v1/limits"+query("api", of.API, "tenant", of.Tenant, "key", of.Key, "operation", of.Operation), nil, &out)
+}
+
+// ResetLimits makes counters begin anew.
+func (c *Client) ResetLimits(ctx context.Context, in ResetLimits) (out SteeredLimits, err error) {
+	return out, c.call(ctx, http.MethodPost, route("limits", "reset"), in, &out)
+}
+
+// RefundLimit gives hits back.
+func (c *Client) RefundLimit(ctx context.Context, in RefundLimit) (out SteeredLimits, err error) {
+	return out, c.call(ctx, http.MethodPost, route("limits", "refund"), in, &out)
+}
+
+// PutOverride gives a tenant or a key windows of one limit in place of what the
+// plan says.
+func (c *Client) PutOverride(ctx context.Context, in NewOverride) (out Overrides, err error) {
+	return out, c.call(ctx, http.MethodPut, route("limits", "override"), in, &out)
+}
+
+// LiftOverride lifts what PutOverride gave.
+func (c *Client) LiftOverride(ctx context.Context, of LimitsOf, limit string) (out Overrides, err error) {
+	return out, c.call(ctx, http.MethodDelete, route("limits", "override")+query("api", of.API, "tenant", of.Tenant, "key", of.Key, "limit", limit), nil, &out)
+}
+
 // CreateToken makes an admin token. Its secret is in the answer, and nowhere
 // again.
 func (c *Client) CreateToken(ctx context.Context, in NewToken) (out CreatedToken, err error) {

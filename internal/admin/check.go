@@ -58,6 +58,8 @@ func newCredential(f *faults, api *sallyport.API, form *sallyport.KeyForm, in Ne
 		Scopes:     checkKeyScopes(f, api, form, in.Scopes),
 		Roles:      checkKeyRoles(f, api, form, who.tenant, in.Roles),
 		AllowedIPs: checkAddresses(f, in.AllowedIPs),
+		Plan:       checkKeyPlan(f, api, who.tenant, in.Plan),
+		Overrides:  checkOverrides(f, api, in.Overrides),
 		Attributes: checkAttributes(f, in.Attributes),
 		CreatedAt:  now,
 		ExpiresAt:  checkExpiry(f, form, in.ExpiresAt, now, now),
@@ -144,6 +146,22 @@ func checkName(f *faults, form *sallyport.KeyForm, name string) {
 	if utf8.RuneCountInString(name) > maxName {
 		f.at("body.name", "has more than %d characters", maxName)
 	}
+}
+
+// checkKeyPlan returns the plan of a key of t; "" is the tenant's, which needs
+// no look.
+func checkKeyPlan(f *faults, api *sallyport.API, t *sallyport.Tenant, plan string) string {
+	const at = "body.plan"
+	if plan != "" && !slices.Contains(api.Plans, plan) {
+		f.at(at, "%s is not a plan of %s; %s", quote(plan), api.Name, list(api.Plans))
+		return ""
+	}
+	for _, l := range api.Limits {
+		if plan != "" && t != nil && l.Plans[plan].FromTenant && len(t.Limits[l.Name]) == 0 {
+			f.at(at, "plan %s leaves limit %s to the tenant, which has no windows for it; give it some first", quote(plan), l.Name)
+		}
+	}
+	return plan
 }
 
 const maxName = 200
@@ -290,8 +308,8 @@ func (e expiry) is(choice string) bool {
 	if choice == onDate {
 		return e.length == 0
 	}
-	length, ok := parseLength(choice)
-	return ok && e.length == length
+	length, err := sallyport.ParseLength(choice)
+	return err == nil && e.length == length
 }
 
 // changeCredential applies in to c, or says what is wrong with it.
@@ -307,7 +325,7 @@ func changeCredential(p *sallyport.Policy, c *sallyport.Credential, in KeyChange
 	if in.Attributes.Sent {
 		c.Attributes = checkAttributes(&f, value(in.Attributes))
 	}
-	if !in.Name.Sent && !in.Scopes.Sent && !in.Roles.Sent && !in.ExpiresAt.Sent {
+	if !in.Name.Sent && !in.Scopes.Sent && !in.Roles.Sent && !in.ExpiresAt.Sent && !in.Plan.Sent && !in.Overrides.Sent {
 		return f.err() // what needs no policy is possible when the API has gone from it
 	}
 	api := p.API(c.API)
@@ -328,6 +346,12 @@ func changeCredential(p *sallyport.Policy, c *sallyport.Credential, in KeyChange
 	}
 	if in.ExpiresAt.Sent {
 		c.ExpiresAt = checkExpiry(&f, form, value(in.ExpiresAt), c.CreatedAt, now)
+	}
+	if in.Plan.Sent {
+		c.Plan = checkKeyPlan(&f, api, c.Tenant, value(in.Plan))
+	}
+	if in.Overrides.Sent {
+		c.Overrides = checkOverrides(&f, api, value(in.Overrides))
 	}
 	return f.err()
 }

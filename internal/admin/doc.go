@@ -22,6 +22,19 @@
 // the configuration, which is always an administrator's. Where all are revoked,
 // the next start makes a new first one.
 //
+// # Limits
+//
+// What a key gets under a limit is what its own override says, else its
+// tenant's, else its plan or, where it has none, its tenant's plan. Overrides
+// are of limits with windows: one of requests in flight is the same for all.
+// What was agreed with a tenant is not its own to change: an admin token of one
+// tenant changes neither plans nor limits nor overrides, nor attributes that
+// limits look at, and it sees counters without resetting them.
+//
+// Counters are reached through [Limits]. Which one it is depends on what the
+// limit is per: without a key, those of keys are listed as needing one. A reset
+// that names no limit is of the counters that nobody shares.
+//
 // # What it promises
 //
 // A write is answered after the store has committed it and after the caches of

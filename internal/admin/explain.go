@@ -43,6 +43,9 @@ type Explanation struct {
 // ExplainedLimit is a limit as it stands, without this request.
 type ExplainedLimit struct {
 	Name      string    `json:"name"`
+	Per       []string  `json:"per,omitempty" doc:"Whose counter it is"`
+	From      string    `json:"from,omitempty" doc:"Where the windows come from, as in the limits of a tenant or a key"`
+	Shadow    bool      `json:"shadow,omitempty" doc:"It counts, and refuses nothing"`
 	Windows   []string  `json:"windows"`
 	Limit     uint64    `json:"limit"`
 	Remaining uint64    `json:"remaining"`
@@ -119,6 +122,7 @@ var words = map[sallyport.Reason]string{
 	sallyport.StoreTimeout:          "The store did not answer in time, and so the gate refuses",
 	sallyport.StoreFailed:           "The store failed, and so the gate refuses",
 	sallyport.CountersFailed:        "The counters failed, and so the gate refuses",
+	sallyport.StreamUnnamed:         "The request has no stream id, by which a slot that is held would be released: its Envoy does not send one",
 	sallyport.Panicked:              "The gate failed at the decision, and so it refuses",
 }
 
@@ -136,7 +140,7 @@ func allowed(e Explanation, operation string) string {
 func exhausted(e Explanation) string {
 	var last ExplainedLimit
 	for _, l := range e.Limits {
-		if l.Remaining == 0 && !l.Reset.Before(last.Reset) {
+		if l.Remaining == 0 && !l.Shadow && !l.Reset.Before(last.Reset) {
 			last = l
 		}
 	}

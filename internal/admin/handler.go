@@ -58,6 +58,7 @@ type Options struct {
 	Token   apikey.Secret                                              // the operator's own token, from a file or the environment
 	Reload  func(context.Context) error                                // reads the configuration again; its error is Faults where that has any
 	Explain func(context.Context, ExplainRequest) (Explanation, error) // decides without spending; sallyport.ErrNotFound: there is no such key
+	Limits  Limits                                                     // the counters; nil: nobody sees or steers them here
 	Version string
 	Log     *slog.Logger
 }
@@ -71,6 +72,7 @@ type Handler struct {
 	now     func() time.Time
 	reload  func(context.Context) error
 	explain func(context.Context, ExplainRequest) (Explanation, error)
+	limits  Limits
 	version string
 	started time.Time
 	log     *slog.Logger
@@ -89,7 +91,7 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		store: o.Store, changed: o.Changed, policy: o.Policy, hasher: o.Hasher, now: o.Now,
-		reload: o.Reload, explain: o.Explain, version: o.Version, started: o.Now().UTC(), log: o.Log, mux: http.NewServeMux(),
+		reload: o.Reload, explain: o.Explain, limits: o.Limits, version: o.Version, started: o.Now().UTC(), log: o.Log, mux: http.NewServeMux(),
 	}
 	forms, err := apikey.Compile(tokenForms)
 	if err != nil {
@@ -118,6 +120,7 @@ func (h *Handler) register() error {
 	h.registerUsers(api)
 	h.registerRoles(api)
 	h.registerKeys(api)
+	h.registerLimits(api)
 	h.registerTokens(api)
 	h.registerRuntime(api)
 	return h.describe(api.OpenAPI())

@@ -36,6 +36,10 @@ func TestDescription(t *testing.T) {
 		"/admin/v1/tokens/{id}/revoke": {"post"},
 		"/admin/v1/reload":             {"post"},
 		"/admin/v1/explain":            {"post"},
+		"/admin/v1/limits":             {"get"},
+		"/admin/v1/limits/reset":       {"post"},
+		"/admin/v1/limits/refund":      {"post"},
+		"/admin/v1/limits/override":    {"put", "delete"},
 
 		"/admin/v1/users/{api}/{tenant}/{id}":   {"get", "patch"},
 		"/admin/v1/roles/{api}/{tenant}/{name}": {"put", "delete"},

@@ -76,6 +76,9 @@ func (i *importer) all(ctx context.Context, keys []ImportKey) ([]sallyport.NewCr
 	list := make([]sallyport.NewCredential, len(keys))
 	for at, in := range keys {
 		who, err := i.owner(ctx, in.NewKey)
+		if err == nil {
+			err = mayMakeKey(callerOf(ctx), fmt.Sprintf("body.keys[%d]", at), i.policy.API(in.API), in.NewKey)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func (h *Handler) registerKeys(api huma.API) {
 		"Import keys that exist elsewhere, all or none. One that is there already stays as it is"), h.importKeys)
 	huma.Register(api, operation("list-keys", http.MethodGet, "/admin/v1/keys", "List keys, the newest first"), h.listKeys)
 	huma.Register(api, operation("show-key", http.MethodGet, "/admin/v1/keys/{id}", "Show a key, masked"), h.showKey)
-	huma.Register(api, operation("change-key", http.MethodPatch, "/admin/v1/keys/{id}", "Change a key's name, scopes, roles, expiry, networks, attributes or state"), h.changeKey)
+	huma.Register(api, operation("change-key", http.MethodPatch, "/admin/v1/keys/{id}", "Change a key's name, scopes, roles, expiry, networks, plan, overrides, attributes or state"), h.changeKey)
 	huma.Register(api, operation("revoke-key", http.MethodPost, "/admin/v1/keys/{id}/revoke", "Revoke a key, for good"), h.revokeKey)
 	huma.Register(api, operation("roll-key", http.MethodPost, "/admin/v1/keys/{id}/roll",
 		"Give a key a new secret; the answer shows it, once. Those before stay good for a while"), h.rollKey)
@@ -56,6 +56,9 @@ func (h *Handler) createKey(ctx context.Context, in *struct{ Body NewKey }) (*ta
 	defer cancel()
 	who, err := h.owner(ctx, policy, in.Body)
 	if err != nil {
+		return nil, err
+	}
+	if err := mayMakeKey(callerOf(ctx), "body", policy.API(in.Body.API), in.Body); err != nil {
 		return nil, err
 	}
 	n, err := newKey(policy, in.Body, who, h.moment())
@@ -184,7 +187,10 @@ func (h *Handler) changeKey(ctx context.Context, in *struct {
 	IfMatch string `header:"If-Match"`
 	Body    KeyChange
 }) (*tagged[Key], error) {
-	policy, now := h.policyFor(ctx), h.moment()
+	by, policy, now := callerOf(ctx), h.policyFor(ctx), h.moment()
+	if err := mayChangeKey(by, in.Body); err != nil {
+		return nil, err
+	}
 	unique := false
 	if in.Body.Name.Sent { // a key's form, which says so, does not change
 		c, err := h.key(ctx, in.ID)
@@ -194,7 +200,11 @@ func (h *Handler) changeKey(ctx context.Context, in *struct {
 		unique = uniqueLabel(policy, c)
 	}
 	return h.updateKey(ctx, keyUpdate{"change key", in.ID, in.IfMatch, unique, func(c *sallyport.Credential) error {
-		return changeCredential(policy, c, in.Body, now)
+		before := c.Attributes
+		if err := changeCredential(policy, c, in.Body, now); err != nil {
+			return err
+		}
+		return keepsCounted(by, "body", policy.API(c.API), before, c.Attributes)
 	}})
 }
 
@@ -258,7 +268,7 @@ func showKey(c *sallyport.Credential, now time.Time) Key {
 		Scopes: append([]string{}, c.Scopes...), Roles: append([]string{}, c.Roles...), Environment: c.Environment,
 		Prefix: c.Prefix, Last4: c.Last4, Masked: apikey.Mask(c.Prefix, c.Last4),
 		State: c.State.String(), CreatedAt: c.CreatedAt, Expired: c.Expired(now),
-		AllowedIPs: []string{}, Attributes: showAttributes(c.Attributes),
+		AllowedIPs: []string{}, Plan: c.Plan, Overrides: showOverrides(c.Overrides), Attributes: showAttributes(c.Attributes),
 	}
 	if c.Tenant != nil {
 		k.Tenant = c.Tenant.ID

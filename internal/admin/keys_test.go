@@ -30,7 +30,7 @@ func TestKeyIsCreatedOnceShown(t *testing.T) {
 		Scopes: []string{"items:read", "items:write", "admin"}, Roles: []string{}, Environment: "test",
 		Prefix: "or_test_", Last4: secret[len(secret)-4:], Masked: "or_test_•••••" + secret[len(secret)-4:],
 		State: "active", CreatedAt: now.Truncate(time.Second), ExpiresAt: &end,
-		AllowedIPs: []string{"192.0.2.7", "2001:db8::/32", "10.0.0.0/8"}, Attributes: map[string]string{},
+		AllowedIPs: []string{"192.0.2.7", "2001:db8::/32", "10.0.0.0/8"}, Overrides: map[string][]string{}, Attributes: map[string]string{},
 	}
 	if diff := cmp.Diff(want, made.Key); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)

@@ -4,25 +4,27 @@ import "time"
 
 // Key is a key as it is shown, without its secret.
 type Key struct {
-	KeyID       string            `json:"key_id"`
-	API         string            `json:"api"`
-	Tenant      string            `json:"tenant"`
-	Kind        string            `json:"kind" doc:"key, or pat for a personal access token"`
-	User        string            `json:"user" doc:"Whom it acts for, where it is a personal access token"`
-	Principal   string            `json:"principal" doc:"Who it is to the upstream: the user, or the key itself"`
-	Name        string            `json:"name"`
-	Scopes      []string          `json:"scopes" nullable:"false" doc:"Of a personal access token: the only ones of its user's that it has; none: all of them"`
-	Roles       []string          `json:"roles" nullable:"false"`
-	Environment string            `json:"environment"`
-	Prefix      string            `json:"prefix"`
-	Last4       string            `json:"last4"`
-	Masked      string            `json:"masked"`
-	State       string            `json:"state" enum:"active,disabled,revoked"`
-	CreatedAt   time.Time         `json:"created_at"`
-	ExpiresAt   *time.Time        `json:"expires_at" doc:"null: never"`
-	Expired     bool              `json:"expired"`
-	AllowedIPs  []string          `json:"allowed_ips" nullable:"false" doc:"The only networks it is good from; empty: any"`
-	Attributes  map[string]string `json:"attributes" nullable:"false"`
+	KeyID       string              `json:"key_id"`
+	API         string              `json:"api"`
+	Tenant      string              `json:"tenant"`
+	Kind        string              `json:"kind" doc:"key, or pat for a personal access token"`
+	User        string              `json:"user" doc:"Whom it acts for, where it is a personal access token"`
+	Principal   string              `json:"principal" doc:"Who it is to the upstream: the user, or the key itself"`
+	Name        string              `json:"name"`
+	Scopes      []string            `json:"scopes" nullable:"false" doc:"Of a personal access token: the only ones of its user's that it has; none: all of them"`
+	Roles       []string            `json:"roles" nullable:"false"`
+	Environment string              `json:"environment"`
+	Prefix      string              `json:"prefix"`
+	Last4       string              `json:"last4"`
+	Masked      string              `json:"masked"`
+	State       string              `json:"state" enum:"active,disabled,revoked"`
+	CreatedAt   time.Time           `json:"created_at"`
+	ExpiresAt   *time.Time          `json:"expires_at" doc:"null: never"`
+	Expired     bool                `json:"expired"`
+	AllowedIPs  []string            `json:"allowed_ips" nullable:"false" doc:"The only networks it is good from; empty: any"`
+	Plan        string              `json:"plan" doc:"In place of its tenant's; empty: its tenant's"`
+	Overrides   map[string][]string `json:"overrides" nullable:"false" doc:"What it gets in place of what its tenant gets, by the limit's name: windows, or unlimited alone"`
+	Attributes  map[string]string   `json:"attributes" nullable:"false"`
 }
 
 // CreatedKey is a new key: the one answer that holds its secret.
@@ -33,28 +35,32 @@ type CreatedKey struct {
 
 // NewKey asks for a key.
 type NewKey struct {
-	API         string            `json:"api" minLength:"1" doc:"One of the configuration's APIs"`
-	Tenant      string            `json:"tenant" minLength:"1" maxLength:"128"`
-	User        string            `json:"user,omitempty" maxLength:"128" doc:"Whom it acts for: required for personal access tokens, and only for those"`
-	Name        string            `json:"name,omitempty" maxLength:"200"`
-	Scopes      []string          `json:"scopes,omitempty" maxItems:"256" doc:"Scopes or presets of the API"`
-	Roles       []string          `json:"roles,omitempty" maxItems:"64" doc:"Roles of the API or the tenant; a personal access token has its user's"`
-	Prefix      string            `json:"prefix,omitempty" doc:"One of the API's key prefixes; default: the first"`
-	Environment string            `json:"environment,omitempty" doc:"Another way to choose the prefix"`
-	ExpiresAt   string            `json:"expires_at,omitempty" doc:"A length from now (90d, 1y), a date (2027-01-31, its first moment in UTC), an RFC 3339 time, or never"`
-	AllowedIPs  []string          `json:"allowed_ips,omitempty" maxItems:"256" doc:"CIDRs or addresses"`
-	Attributes  map[string]string `json:"attributes,omitempty" doc:"As for a tenant"`
+	API         string              `json:"api" minLength:"1" doc:"One of the configuration's APIs"`
+	Tenant      string              `json:"tenant" minLength:"1" maxLength:"128"`
+	User        string              `json:"user,omitempty" maxLength:"128" doc:"Whom it acts for: required for personal access tokens, and only for those"`
+	Name        string              `json:"name,omitempty" maxLength:"200"`
+	Scopes      []string            `json:"scopes,omitempty" maxItems:"256" doc:"Scopes or presets of the API"`
+	Roles       []string            `json:"roles,omitempty" maxItems:"64" doc:"Roles of the API or the tenant; a personal access token has its user's"`
+	Prefix      string              `json:"prefix,omitempty" doc:"One of the API's key prefixes; default: the first"`
+	Environment string              `json:"environment,omitempty" doc:"Another way to choose the prefix"`
+	ExpiresAt   string              `json:"expires_at,omitempty" doc:"A length from now (90d, 1y), a date (2027-01-31, its first moment in UTC), an RFC 3339 time, or never"`
+	AllowedIPs  []string            `json:"allowed_ips,omitempty" maxItems:"256" doc:"CIDRs or addresses"`
+	Plan        string              `json:"plan,omitempty" doc:"One of the API's plans, in place of the tenant's"`
+	Overrides   map[string][]string `json:"overrides,omitempty" doc:"What it gets in place of what its tenant gets, by the limit's name: windows, or unlimited alone"`
+	Attributes  map[string]string   `json:"attributes,omitempty" doc:"As for a tenant"`
 }
 
 // KeyChange asks for changes; what is not sent stays.
 type KeyChange struct {
-	Name       Optional[string]            `json:"name,omitzero" maxLength:"200"`
-	Scopes     Optional[[]string]          `json:"scopes,omitzero" maxItems:"256" doc:"All of its scopes, in place of those before"`
-	Roles      Optional[[]string]          `json:"roles,omitzero" maxItems:"64" doc:"All of its roles, in place of those before"`
-	ExpiresAt  Optional[string]            `json:"expires_at,omitzero" doc:"As for a new key; null or never lifts it"`
-	AllowedIPs Optional[[]string]          `json:"allowed_ips,omitzero" maxItems:"256" doc:"All of its networks, in place of those before; null or [] lifts them"`
-	Attributes Optional[map[string]string] `json:"attributes,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
-	State      Optional[string]            `json:"state,omitzero" doc:"active or disabled"`
+	Name       Optional[string]              `json:"name,omitzero" maxLength:"200"`
+	Scopes     Optional[[]string]            `json:"scopes,omitzero" maxItems:"256" doc:"All of its scopes, in place of those before"`
+	Roles      Optional[[]string]            `json:"roles,omitzero" maxItems:"64" doc:"All of its roles, in place of those before"`
+	ExpiresAt  Optional[string]              `json:"expires_at,omitzero" doc:"As for a new key; null or never lifts it"`
+	AllowedIPs Optional[[]string]            `json:"allowed_ips,omitzero" maxItems:"256" doc:"All of its networks, in place of those before; null or [] lifts them"`
+	Plan       Optional[string]              `json:"plan,omitzero" doc:"One of the API's plans; null lifts it, and the tenant's holds again"`
+	Overrides  Optional[map[string][]string] `json:"overrides,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
+	Attributes Optional[map[string]string]   `json:"attributes,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
+	State      Optional[string]              `json:"state,omitzero" doc:"active or disabled"`
 }
 
 // KeyFilter selects keys in a listing; empty fields match all.

@@ -61,8 +61,8 @@ func graceOf(in *RollKey) (time.Duration, error) {
 	case in.Grace == "0":
 		return 0, nil
 	}
-	grace, ok := parseLength(in.Grace)
-	if !ok {
+	grace, err := sallyport.ParseLength(in.Grace)
+	if err != nil {
 		var f faults
 		f.at("body.grace", "cannot be read: write a length such as 24h or 7d, or 0 to end the secrets before at once")
 		return 0, f.err()

@@ -226,18 +226,21 @@ func TestLifeOfAKeyInSelfService(t *testing.T) {
 func TestBadBodiesInSelfService(t *testing.T) {
 	v := newServer(t).withTenant().withEndpoint(`"admin"`)
 	for body, want := range map[string]string{
-		"":                                "ends too early",
-		"[]":                              "begins with something else",
-		"null":                            "begins with something else",
-		`{"name":"a"} {}`:                 "something follows",
-		`{"name":"a","name":"b"}`:         "twice",
-		`{"name":`:                        "ends too early",
-		`{name:1}`:                        "broken",
-		`{"name":{}}`:                     "name: is not text",
-		`{"permissions":[1]}`:             "permissions: is not a list of texts",
-		`{"scopes":["items:read"]}`:       "scopes: is not a field",
-		`{"allowed_ips":["10.0.0.0/99"]}`: "allowed_ips[0]",
-		`{"expires_at":"2020-01-01"}`:     "expires_at: is in the past",
+		"":                          "ends too early",
+		"[]":                        "begins with something else",
+		"null":                      "begins with something else",
+		`{"name":"a"} {}`:           "something follows",
+		`{"name":"a","name":"b"}`:   "twice",
+		`{"name":`:                  "ends too early",
+		`{name:1}`:                  "broken",
+		`{"name":{}}`:               "name: is not text",
+		`{"permissions":[1]}`:       "permissions: is not a list of texts",
+		`{"scopes":["items:read"]}`: "scopes: is not a field",
+		`{"plan":"custom"}`:         "plan: is not a field",
+		`{"overrides":{"requests":["unlimited"]}}`: "overrides: is not a field",
+		`{"attributes":{"team":"new"}}`:            "attributes: is not a field",
+		`{"allowed_ips":["10.0.0.0/99"]}`:          "allowed_ips[0]",
+		`{"expires_at":"2020-01-01"}`:              "expires_at: is in the past",
 	} {
 		status, tree := v.ask("POST", "/v1/api-keys", body)
 		message, _ := tree["error"].(map[string]any)["message"].(string)

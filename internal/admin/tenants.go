@@ -3,8 +3,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -34,7 +32,7 @@ func (h *Handler) registerTenants(api huma.API) {
 	huma.Register(api, create, h.createTenant)
 	huma.Register(api, operation("list-tenants", http.MethodGet, "/admin/v1/tenants", "List tenants, by API and id"), h.listTenants)
 	huma.Register(api, operation("show-tenant", http.MethodGet, "/admin/v1/tenants/{api}/{id}", "Show a tenant"), h.showTenant)
-	huma.Register(api, operation("change-tenant", http.MethodPatch, "/admin/v1/tenants/{api}/{id}", "Change a tenant's plan, name, state, limits or attributes"), h.changeTenant)
+	huma.Register(api, operation("change-tenant", http.MethodPatch, "/admin/v1/tenants/{api}/{id}", "Change a tenant's plan, name, state, limits, overrides or attributes"), h.changeTenant)
 }
 
 func (h *Handler) createTenant(ctx context.Context, in *struct{ Body NewTenant }) (*tagged[Tenant], error) {
@@ -90,7 +88,11 @@ func (h *Handler) changeTenant(ctx context.Context, in *struct {
 		if err := ifMatch(in.IfMatch, showTenant(t)); err != nil {
 			return err
 		}
-		return changeTenant(policy, t, in.Body)
+		before := t.Attributes
+		if err := changeTenant(policy, t, in.Body); err != nil {
+			return err
+		}
+		return keepsCounted(c, "body", policy.API(in.API), before, t.Attributes)
 	})
 	if err != nil {
 		return nil, err
@@ -117,19 +119,9 @@ func mayChange(c caller, in TenantChange) error {
 	if c.tenant == "" {
 		return nil
 	}
-	var f faults
-	for _, field := range []struct {
-		name string
-		sent bool
-	}{{"plan", in.Plan.Sent}, {"limits", in.Limits.Sent}, {"state", in.State.Sent}} {
-		if field.sent {
-			f.at("body."+field.name, "is not for an admin token of one tenant to change")
-		}
-	}
-	if len(f) == 0 {
-		return nil
-	}
-	return huma.Error403Forbidden("this is not for an admin token of one tenant", f...)
+	return notItsOwn("body", map[string]bool{
+		"plan": in.Plan.Sent, "limits": in.Limits.Sent, "overrides": in.Overrides.Sent, "state": in.State.Sent,
+	})
 }
 
 func (h *Handler) listTenants(ctx context.Context, in *struct {
@@ -225,7 +217,8 @@ func newTenant(p *sallyport.Policy, in NewTenant, now time.Time) (t sallyport.Te
 	}
 	t = sallyport.Tenant{
 		ID: in.ID, API: in.API, Name: in.Name, Plan: in.Plan, State: sallyport.Active,
-		Limits: checkLimits(&f, api, in.Limits), Attributes: attributes, CreatedAt: now,
+		Limits: checkLimits(&f, api, in.Limits), Overrides: checkOverrides(&f, api, in.Overrides),
+		Attributes: attributes, CreatedAt: now,
 	}
 	checkPlan(&f, api, &t)
 	return t, f.err()
@@ -251,7 +244,7 @@ func changeTenant(p *sallyport.Policy, t *sallyport.Tenant, in TenantChange) err
 	if in.Attributes.Sent {
 		t.Attributes = checkAttributes(&f, value(in.Attributes))
 	}
-	if !in.Plan.Sent && !in.Limits.Sent {
+	if !in.Plan.Sent && !in.Limits.Sent && !in.Overrides.Sent {
 		return f.err() // what needs no policy is possible when the API has gone from it
 	}
 	api := p.API(t.API)
@@ -264,6 +257,9 @@ func changeTenant(p *sallyport.Policy, t *sallyport.Tenant, in TenantChange) err
 	}
 	if in.Limits.Sent {
 		t.Limits = checkLimits(&f, api, value(in.Limits))
+	}
+	if in.Overrides.Sent {
+		t.Overrides = checkOverrides(&f, api, value(in.Overrides))
 	}
 	checkPlan(&f, api, t)
 	return f.err()
@@ -287,58 +283,10 @@ func checkPlan(f *faults, api *sallyport.API, t *sallyport.Tenant) {
 	}
 }
 
-// checkLimits returns the windows by the limit's name.
-func checkLimits(f *faults, api *sallyport.API, limits map[string][]string) map[string][]sallyport.Window {
-	var names []string
-	for _, l := range api.Limits {
-		if l.Concurrency == 0 && !slices.Contains(names, l.Name) {
-			names = append(names, l.Name)
-		}
-	}
-	all := make(map[string][]sallyport.Window, len(limits))
-	for _, name := range slices.Sorted(maps.Keys(limits)) {
-		at := "body.limits." + name
-		if !slices.Contains(names, name) {
-			f.at("body.limits", "%s is not a limit of %s that has windows; %s", quote(name), api.Name, list(names))
-			continue
-		}
-		if len(limits[name]) > maxWindows {
-			f.at(at, "has %d windows; at most %d are allowed", len(limits[name]), maxWindows)
-			continue
-		}
-		if windows := checkWindows(f, at, limits[name]); len(windows) > 0 {
-			all[name] = windows
-		}
-	}
-	return all
-}
-
-func checkWindows(f *faults, location string, texts []string) (windows []sallyport.Window) {
-	for i, s := range texts {
-		w, err := parseWindow(s)
-		at := fmt.Sprintf("%s[%d]", location, i)
-		if err != nil {
-			f.at(at, "%v", err)
-			continue
-		}
-		if slices.ContainsFunc(windows, func(o sallyport.Window) bool { return o.Length == w.Length }) {
-			f.at(at, "is a second window of %s; keep one", formatLength(w.Length))
-			continue
-		}
-		windows = append(windows, w)
-	}
-	return windows
-}
-
 func showTenant(t *sallyport.Tenant) Tenant {
-	limits := make(map[string][]string, len(t.Limits))
-	for name, windows := range t.Limits {
-		for _, w := range windows {
-			limits[name] = append(limits[name], FormatWindow(w))
-		}
-	}
 	return Tenant{
 		API: t.API, ID: t.ID, Name: t.Name, Plan: t.Plan, State: t.State.String(),
-		Limits: limits, Attributes: showAttributes(t.Attributes), CreatedAt: t.CreatedAt,
+		Limits: showLimits(t.Limits), Overrides: showOverrides(t.Overrides),
+		Attributes: showAttributes(t.Attributes), CreatedAt: t.CreatedAt,
 	}
 }

@@ -12,10 +12,10 @@ import (
 func TestTenantIsCreatedShownAndChanged(t *testing.T) {
 	s := newServer(t)
 	made := call[Tenant](s, 201, "POST", "/admin/v1/tenants",
-		`{"api":"orders","id":"acme","name":"Acme Ltd","plan":"custom","limits":{"requests":["60/1m","90000/24h+15%"]},"attributes":{"team":"blue"}}`)
+		`{"api":"orders","id":"acme","name":"Acme Ltd","plan":"custom","limits":{"requests":["60/1m","90000/24h+15%"]},"overrides":{"requests":["7/60s sliding","9/week@Europe/Berlin"]},"attributes":{"team":"blue"}}`)
 	want := Tenant{
 		API: "orders", ID: "acme", Name: "Acme Ltd", Plan: "custom", State: "active",
-		Limits: map[string][]string{"requests": {"60/1m", "90000/1d+15%"}}, Attributes: map[string]string{"team": "blue"}, CreatedAt: now.Truncate(1e9),
+		Limits: map[string][]string{"requests": {"60/1m", "90000/1d+15%"}}, Overrides: map[string][]string{"requests": {"7/1m sliding", "9/week@Europe/Berlin"}}, Attributes: map[string]string{"team": "blue"}, CreatedAt: now.Truncate(1e9),
 	}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
@@ -24,8 +24,8 @@ func TestTenantIsCreatedShownAndChanged(t *testing.T) {
 		t.Errorf("shown (-want +got):\n%s", diff)
 	}
 	s.take()
-	changed := call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"plan":"free","limits":null,"state":"disabled","attributes":null}`)
-	want.Plan, want.Limits, want.State, want.Attributes = "free", map[string][]string{}, "disabled", map[string]string{}
+	changed := call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"plan":"free","limits":null,"overrides":null,"state":"disabled","attributes":null}`)
+	want.Plan, want.Limits, want.Overrides, want.State, want.Attributes = "free", map[string][]string{}, map[string][]string{}, "disabled", map[string]string{}
 	if diff := cmp.Diff(want, changed); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
@@ -55,6 +55,17 @@ func TestBadTenants(t *testing.T) {
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["1/1s","60"]}}`, 422, "body.limits.requests[1]", "MAX/LENGTH"},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["1/1m","2/60s"]}}`, 422, "body.limits.requests[1]", "second window of 1m"},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["1/1s","1/2s","1/3s","1/4s","1/5s","1/6s","1/7s","1/8s","1/9s"]}}`, 422, "body.limits.requests", "at most 8"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["5/day@Mars/Base"]}}`, 422, "body.limits.requests[0]", "time zone that the server knows"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["5/day@Local"]}}`, 422, "body.limits.requests[0]", "time zone that the server knows"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","limits":{"requests":["1/month","2/month@Europe/Berlin"]}}`, 422, "body.limits.requests[1]", "second window of month@Europe/Berlin"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","overrides":{"no":["1/1s"]}}`, 422, "body.overrides", "use one of requests"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","overrides":{"in-flight":["1/1s"]}}`, 422, "body.overrides", "the same for all; use one of requests"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","overrides":{"requests":[]}}`, 422, "body.overrides.requests", "windows such as 60/1m, or unlimited"},
+		{"POST /admin/v1/tenants", `{"api":"orders","id":"x","plan":"free","overrides":{"requests":["unlimited","1/1s"]}}`, 422, "body.overrides.requests", "the one or the other"},
+		{"PATCH /admin/v1/tenants/orders/acme", `{"overrides":{"requests":["1/1s","1/2s","1/3s","1/4s","1/5s","1/6s","1/7s","1/8s","1/9s"]}}`, 422, "body.overrides.requests", "at most 8"},
+		{"PATCH /admin/v1/tenants/orders/acme", `{"overrides":{"requests":["1/1m+5%","1/60s+9%"]}}`, 422, "body.overrides.requests[1]", "second window of 1m+9%"},
+		{"PATCH /admin/v1/tenants/orders/acme", `{"overrides":{"requests":["0/1m"]}}`, 422, "body.overrides.requests[0]", "lets nothing through"},
+		{"PATCH /admin/v1/tenants/orders/acme", `{"overrides":{"requests":"unlimited"}}`, 422, "body.overrides.requests", "expected array"},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"../x","plan":"free"}`, 422, "body.id", "beginning with a letter"},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"a b","plan":"free"}`, 422, "body.id", ""},
 		{"POST /admin/v1/tenants", `{"api":"orders","id":"x\u0000","plan":"free"}`, 422, "body.id", ""},

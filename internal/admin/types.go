@@ -10,6 +10,7 @@ type Tenant struct {
 	Plan       string              `json:"plan"`
 	State      string              `json:"state" enum:"active,disabled,revoked"`
 	Limits     map[string][]string `json:"limits" nullable:"false" doc:"Windows of its own by the limit's name, such as {\"requests\": [\"60/1m\", \"1000/1h\"]}"`
+	Overrides  map[string][]string `json:"overrides" nullable:"false" doc:"What it gets in place of what its plan says, by the limit's name: windows, or unlimited alone"`
 	Attributes map[string]string   `json:"attributes" nullable:"false"`
 	CreatedAt  time.Time           `json:"created_at"`
 }
@@ -21,6 +22,7 @@ type NewTenant struct {
 	Name       string              `json:"name,omitempty" maxLength:"200"`
 	Plan       string              `json:"plan,omitempty" doc:"One of the API's plans; required where it has any"`
 	Limits     map[string][]string `json:"limits,omitempty" doc:"Windows of its own by the limit's name; required for the limits that the plan leaves to the tenant"`
+	Overrides  map[string][]string `json:"overrides,omitempty" doc:"What it gets in place of what its plan says, by the limit's name: windows, or unlimited alone"`
 	Attributes map[string]string   `json:"attributes,omitempty" doc:"Free facts: at most 32 names of letters, digits, . _ and -, with values of at most 256 characters"`
 }
 
@@ -30,6 +32,7 @@ type TenantChange struct {
 	Plan       Optional[string]              `json:"plan,omitzero"`
 	State      Optional[string]              `json:"state,omitzero" doc:"active or disabled"`
 	Limits     Optional[map[string][]string] `json:"limits,omitzero" doc:"All of its own windows, in place of those before; null or {} lifts them"`
+	Overrides  Optional[map[string][]string] `json:"overrides,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
 	Attributes Optional[map[string]string]   `json:"attributes,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
 }
 

@@ -46,6 +46,9 @@ func (h *Handler) createUser(ctx context.Context, in *struct{ Body NewUser }) (*
 		return nil, err
 	}
 	u, err := newUser(policy, t, in.Body, h.moment())
+	if err == nil {
+		err = keepsCounted(callerOf(ctx), "body", policy.API(u.API), nil, u.Attributes)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +159,11 @@ func (h *Handler) changeUser(ctx context.Context, in *struct {
 		if err := ifMatch(in.IfMatch, showUser(u)); err != nil {
 			return err
 		}
-		return changeUser(policy, t, u, in.Body)
+		before := u.Attributes
+		if err := changeUser(policy, t, u, in.Body); err != nil {
+			return err
+		}
+		return keepsCounted(callerOf(ctx), "body", policy.API(u.API), before, u.Attributes)
 	})
 	// Also where the store failed: it may have changed the user all the same.
 	h.changed.ForgetUser(in.API, in.Tenant, in.ID)

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/extauthz"
@@ -44,20 +43,28 @@ type App struct {
 	policy     atomic.Pointer[sallyport.Policy]
 	authorizer *extauthz.Authorizer
 	limits     *ratelimit.Server
-	checks     *telemetry.Checks
-	reloads    *telemetry.Reloads
-	store      *sqlite.Store
-	hasher     *apikey.Hasher
-	renewals   chan renewal
-	background sync.WaitGroup
-	finder     *extauthz.Finder
-	grpc       *grpc.Server
-	health     *health.Server
-	http       *http.Server
-	listeners  []net.Listener // of grpc
-	httpListen net.Listener
-	adminToken apikey.Secret
-	tokenMade  bool
+	counters   ratelimit.Counters
+	memory     *ratelimit.Memory  // the same, where they are in this process
+	journal    *ratelimit.Journal // of memory; nil where it is not kept
+	slots      *ratelimit.Slots
+	streams    *ratelimit.AccessLog
+
+	directories      *directories // nil: none are configured
+	directoriesReady atomic.Bool
+	checks           *telemetry.Checks
+	reloads          *telemetry.Reloads
+	store            *sqlite.Store
+	hasher           *apikey.Hasher
+	renewals         chan renewal
+	background       sync.WaitGroup
+	finder           *extauthz.Finder
+	grpc             *grpc.Server
+	health           *health.Server
+	http             *http.Server
+	listeners        []net.Listener // of grpc
+	httpListen       net.Listener
+	adminToken       apikey.Secret
+	tokenMade        bool
 }
 
 // drain is how long requests in flight are waited for at the end.
@@ -92,22 +99,27 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.checks, a.reloads = new(telemetry.Checks), new(telemetry.Reloads)
-	counters := ratelimit.NewMemory()
-	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: counters}, o.Now)
+	if err := a.openCounters(o.Config); err != nil {
+		return nil, err
+	}
+	a.slots = ratelimit.NewSlots(o.Now)
+	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
 	registry := prometheus.NewRegistry()
-	record := recorders{a.checks}
+	record, rules := recorders{a.checks}, new(telemetry.Rules)
 	var log *telemetry.Log
 	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
 		log = telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
 		record = append(record, log)
 		registry.MustRegister(log)
 	}
-	a.limits = ratelimit.NewServer(counters, o.Now, limitRecorder{a.checks, log})
+	a.limits = ratelimit.NewServer(a.counters, o.Now, limitRecorder{a.checks, log, rules})
+	a.streams = ratelimit.NewAccessLog(a.slots, o.Now, a.limits.Spend)
 	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
 	}
-	a.newGRPC(extauthz.NewServer(a.authorizer, record), a.limits)
-	registry.MustRegister(a.checks, a.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.openDirectories(o.Config)
+	a.newGRPC(extauthz.NewServer(a.authorizer, record))
+	registry.MustRegister(a.checks, a.reloads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err
 	}
@@ -130,7 +142,12 @@ func (r recorders) Record(d *sallyport.Decision, took time.Duration) {
 // refuses; what passes, Check has logged.
 type limitRecorder struct {
 	*telemetry.Checks
-	log *telemetry.Log // nil: none
+	log   *telemetry.Log // nil: none
+	rules *telemetry.Rules
+}
+
+func (r limitRecorder) Counted(c ratelimit.Counted) {
+	r.rules.Record(c.Rule, c.Detail, c.Hits, c.Over, c.Shadow)
 }
 
 func (r limitRecorder) Refused(d *sallyport.Decision) {
@@ -167,10 +184,14 @@ func (a *App) Run(ctx context.Context) error {
 		go func() { failed <- a.grpc.Serve(l) }()
 	}
 	go func() { failed <- a.http.Serve(a.httpListen) }()
-	a.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	a.serving()
 	watching, stop := context.WithCancel(context.Background())
 	a.background.Go(func() { a.watchStore(watching) })
 	a.background.Go(func() { a.renewSecrets(watching) })
+	a.background.Go(func() { a.keepCounters(watching) })
+	if a.directories != nil {
+		a.background.Go(func() { a.watchDirectories(watching) })
+	}
 
 	var err error
 	ended := 0
@@ -195,6 +216,7 @@ func (a *App) stop() {
 	a.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
+	a.streams.Close() // its streams never end by themselves
 	done := make(chan struct{})
 	go func() {
 		a.grpc.GracefulStop()
@@ -225,6 +247,7 @@ func (a *App) close() {
 	if a.finder != nil {
 		a.finder.Close()
 	}
+	a.closeCounters()
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {
 			a.log.Error("close store", "error", err)

@@ -58,9 +58,13 @@ func showExplanation(x extauthz.Explanation) (e admin.Explanation) {
 		e.Headers = append(e.Headers, h.Name+": "+h.Value)
 	}
 	for _, l := range x.Limits {
-		one := admin.ExplainedLimit{Name: l.Limit.Name, Limit: l.Verdict.Limit, Remaining: l.Verdict.Remaining, Reset: l.Verdict.Reset}
+		_, from, _ := l.Limit.For(d.Credential, nil)
+		one := admin.ExplainedLimit{
+			Name: l.Limit.Name, Per: l.Limit.Per, From: from.String(), Shadow: l.Limit.Shadow,
+			Limit: l.Verdict.Limit, Remaining: l.Verdict.Remaining, Reset: l.Verdict.Reset,
+		}
 		for _, w := range l.Windows {
-			one.Windows = append(one.Windows, admin.FormatWindow(w))
+			one.Windows = append(one.Windows, w.String())
 		}
 		e.Limits = append(e.Limits, one)
 	}

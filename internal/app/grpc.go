@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3" // for reflection: our own service has no generated code
 	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/grpc"
@@ -13,11 +14,10 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/sallyport/sallyport/extauthz"
-	"github.com/sallyport/sallyport/ratelimit"
 )
 
 // newGRPC makes the server that Envoy asks.
-func (a *App) newGRPC(checks *extauthz.Server, limits *ratelimit.Server) {
+func (a *App) newGRPC(checks *extauthz.Server) {
 	a.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(extauthz.Codec()),
 		// Envoy keeps one connection a worker and pings it: without this
@@ -33,7 +33,8 @@ func (a *App) newGRPC(checks *extauthz.Server, limits *ratelimit.Server) {
 		grpc.NumStreamWorkers(uint32(32*runtime.GOMAXPROCS(0))),
 	)
 	checks.Register(a.grpc)
-	rlsv3.RegisterRateLimitServiceServer(a.grpc, limits)
+	rlsv3.RegisterRateLimitServiceServer(a.grpc, a.limits)
+	accesslogv3.RegisterAccessLogServiceServer(a.grpc, a.streams)
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(a.grpc, a.health)

@@ -32,6 +32,7 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 		Store: a.store, Changed: a.finder, Policy: a.policy.Load, Hasher: a.hasher,
 		Now: o.Now, Token: apikey.NewSecret(token), Version: o.Version, Log: o.Log,
 		Reload: a.Reload, Explain: a.explain,
+		Limits: limitsAsSeen{a.counters, a.slots, o.Now},
 	})
 	if err != nil {
 		return err
@@ -53,13 +54,18 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 }
 
 // ready tells whether the store answers: without it, keys that are not cached
-// are refused.
+// are refused. And whether the rate limit files were ever good: without them,
+// nobody knows what is limited.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	if err := a.store.Ping(ctx); err != nil {
 		a.log.Warn("not ready", "error", err)
 		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if a.directories != nil && !a.directoriesReady.Load() {
+		http.Error(w, "the rate limit files have not been loaded", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")

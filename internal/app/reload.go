@@ -46,7 +46,7 @@ func (a *App) reload() error {
 		return err
 	}
 	for _, n := range c.Notices {
-		a.log.Warn("not served", "notice", n.String())
+		a.log.Warn("configuration", "notice", n.String())
 	}
 	return nil
 }
@@ -60,6 +60,7 @@ func (a *App) fixed(c *config.Config) (faults []sallyport.Fault) {
 		{"listen", a.config.Listen, c.Listen},
 		{"store", a.config.Store, c.Store},
 		{"counters", a.config.Counters, c.Counters},
+		{"ratelimit", a.config.RateLimit, c.RateLimit},
 		{"pepper", a.config.Peppers, c.Peppers},
 		{"admin", a.config.Admin, c.Admin},
 		{"cache", a.config.Cache, c.Cache},

@@ -137,9 +137,11 @@ func (a *api) known(path, what, name string, all []string) {
 	a.add(path, "unknown "+what+" "+quote(name), hint)
 }
 
-func (a *api) headers() {
-	in, path := a.in.Headers, a.sub("headers")
-	a.out.Headers = sallyport.QuotaHeaders{Limit: in.Limit, Remaining: in.Remaining, Reset: in.Reset.Name, RetryAfter: in.RetryAfter != ""}
+func (a *api) headers() { a.out.Headers = quotaHeaders(a.faults, a.sub("headers"), a.in.Headers) }
+
+// quotaHeaders compiles the headers at path.
+func quotaHeaders(a *faults, path string, in QuotaHeaders) sallyport.QuotaHeaders {
+	out := sallyport.QuotaHeaders{Limit: in.Limit, Remaining: in.Remaining, Reset: in.Reset.Name, RetryAfter: in.RetryAfter != ""}
 	seen := map[string]bool{}
 	for _, h := range [][2]string{{"limit", in.Limit}, {"remaining", in.Remaining}, {"reset", in.Reset.Name}} {
 		at, name := field(path, h[0]), h[1]
@@ -159,9 +161,10 @@ func (a *api) headers() {
 	}
 	a.oneOf(field(reset, "as"), "form", in.Reset.As, "unix", "delta")
 	if in.Reset.As == "delta" {
-		a.out.Headers.ResetAs = sallyport.ResetDelta
+		out.ResetAs = sallyport.ResetDelta
 	}
 	a.oneOf(field(path, "retry_after"), "unit", in.RetryAfter, "seconds")
+	return out
 }
 
 func (a *api) anomalies() {

@@ -19,24 +19,25 @@ const maxSocketPath = 107 // what the kernel takes
 // have no default.
 func Defaults() File {
 	return File{
-		Listen:   Listen{GRPC: List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
-		Counters: "memory",
-		Chain:    sallyport.Paired.String(),
-		Cache:    Cache{Credentials: 1_000_000, Timeout: Duration(250 * time.Millisecond)},
-		Log:      Log{Format: "text", Decisions: "refused", Rate: 100},
+		Listen:    Listen{GRPC: List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
+		Counters:  Counters{Memory: true},
+		RateLimit: RateLimit{Poll: Duration(time.Second)},
+		Chain:     sallyport.Paired.String(),
+		Cache:     Cache{Credentials: 1_000_000, Timeout: Duration(250 * time.Millisecond)},
+		Log:       Log{Format: "text", Decisions: "refused", Rate: 100},
 	}
 }
 
 // compile checks what file means as a whole, and makes the Config of it.
 func compile(f *faults, file *File) *Config {
 	c := &Config{
-		Listen: file.Listen, Store: file.Store, Counters: file.Counters,
+		Listen: file.Listen, Store: file.Store,
+		Counters: compileCounters(f, file.Counters), RateLimit: compileRateLimit(f, file.RateLimit),
 		Peppers: file.Pepper, Admin: file.Admin, Cache: file.Cache, Log: file.Log,
 		Policy: &sallyport.Policy{},
 	}
 	checkListen(f, file.Listen)
 	checkStore(f, file.Store)
-	checkCounters(f, file.Counters)
 	checkPeppers(f, file.Pepper)
 	checkSecret(f, "admin.token", file.Admin.Token, false)
 	if f.has("cache.credentials") && (file.Cache.Credentials < 1 || file.Cache.Credentials > 1e9) {
@@ -115,17 +116,6 @@ func checkStore(f *faults, store string) {
 		f.add("store", "is not the URL of a store", form)
 	case !strings.HasPrefix(rest, "/") || strings.HasSuffix(rest, "/") || strings.ContainsAny(rest, "?#%\x00"):
 		f.add("store", "is not the absolute path of a file", form)
-	}
-}
-
-// checkCounters does not quote the URL, which may hold a password.
-func checkCounters(f *faults, counters string) {
-	switch {
-	case counters == "memory", counters == "":
-	case strings.HasPrefix(counters, "redis://"), strings.HasPrefix(counters, "rediss://"):
-		f.notServed("counters", "Redis is not served by this version; use memory")
-	default:
-		f.add("counters", "are neither memory nor the URL of a Redis", "write memory")
 	}
 }
 

@@ -133,13 +133,20 @@ func (d *decoder) mistyped(n node, want, hint string) {
 }
 
 func (d *decoder) text(n node) string {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == "" {
+		d.at(n.line, n.path, "is empty", "give it a value or leave it out")
+		return ""
+	}
+	return d.anyText(n)
+}
+
+// anyText is text that may be empty.
+func (d *decoder) anyText(n node) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.mistyped(n, "text", "")
 	case n.ShortTag() != "!!str":
 		d.mistyped(n, "text", "put it in quotes if text is meant")
-	case n.Value == "":
-		d.at(n.line, n.path, "is empty", "give it a value or leave it out")
 	default:
 		return n.Value
 	}

@@ -15,7 +15,9 @@
 // must not start, or in Config.Notices, which it refuses request by request.
 //
 // It is not for reading secrets (the file only says where they are), opening
-// listeners or stores, or watching files. A Policy keeps nothing of the file.
+// listeners or stores, or watching files. Of the machine it asks two things
+// alone: which time zones there are, and whether the folders of rules are there.
+// A Policy keeps nothing of the file.
 //
 // Costs: linear in the file but for templates that overlap; 10,000 operations
 // take half a second of one core, a third of it in the YAML library. Nothing here runs while requests are served.
@@ -34,22 +36,24 @@ import (
 
 // Config is a whole configuration, valid and with defaults filled in.
 type Config struct {
-	File     string   // its name, for messages
-	Sum      [32]byte // SHA-256 of the file
-	Listen   Listen
-	Store    string
-	Counters string
-	Peppers  []Pepper // the current one first, each with its version
-	Admin    Admin
-	Cache    Cache
-	Log      Log
-	Policy   *sallyport.Policy
+	File      string   // its name, for messages
+	Sum       [32]byte // SHA-256 of the file
+	Listen    Listen
+	Store     string
+	Counters  Counters
+	RateLimit RateLimit
+	Peppers   []Pepper // the current one first, each with its version
+	Admin     Admin
+	Cache     Cache
+	Log       Log
+	Policy    *sallyport.Policy
 
 	// Absent is what the file asks for, this version does not do, and nothing
 	// may ignore: a server refuses to start with these.
 	Absent []sallyport.Fault
-	// Notices is what this version refuses request by request, or does not
-	// accept: a server says them at its start.
+	// Notices is what this version refuses request by request or does not
+	// accept, and what the file names that is not there yet: a server says them
+	// at its start.
 	Notices []sallyport.Fault
 }
 

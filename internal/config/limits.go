@@ -28,32 +28,26 @@ func (a *api) limit(path string, in *Limit) {
 		Name:        in.Name,
 		Per:         slices.Clone(in.Per),
 		When:        sallyport.When{Category: in.When.Category, Access: access(in.When.Access), Endpoint: in.When.Endpoint},
-		Default:     windows(in.Limit),
+		Default:     a.windows(field(path, "limit"), in.Limit),
 		Concurrency: in.Concurrency,
+		Wait:        a.wait(path, in),
+		Shadow:      in.Shadow,
 	}
-	for plan, w := range in.Plans {
+	for _, plan := range slices.Sorted(maps.Keys(in.Plans)) {
 		if out.Plans == nil {
 			out.Plans = map[string]sallyport.Windows{}
 		}
-		out.Plans[plan] = windows(w)
+		out.Plans[plan] = a.windows(key(field(path, "plans"), plan), in.Plans[plan])
 	}
 	a.per(field(path, "per"), in.Per)
 	a.when(field(path, "when"), in.When)
+	out.When.Attributes = a.attributeConditions(field(path, "when.attribute"), in.When.Attribute)
 	a.amount(path, in)
 	a.planWindows(field(path, "plans"), in)
-	a.distinctWindows(field(path, "limit"), in.Limit)
 	before := len(a.absent)
 	a.limitAbsent(path, in)
 	out.Absent = len(a.absent) > before
 	a.out.Limits = append(a.out.Limits, out)
-}
-
-func windows(in Windows) sallyport.Windows {
-	out := sallyport.Windows{FromTenant: in.FromTenant, Unlimited: in.Unlimited}
-	for _, w := range in.List {
-		out.List = append(out.List, sallyport.Window{Max: w.Rate.Max, Length: w.Rate.Window, Burst: uint32(w.Burst)})
-	}
-	return out
 }
 
 // per checks whose counter a limit is.
@@ -63,13 +57,15 @@ func (a *api) per(path string, per List) {
 	}
 	words := append(slices.Clone(counted), countedLater...)
 	for i, word := range per {
-		if name, ok := strings.CutPrefix(word, "attribute "); ok {
+		if name, ok := strings.CutPrefix(word, sallyport.PerAttribute); ok {
 			if !plainName.MatchString(name) {
-				a.add(index(path, i), quote(name)+" is not the name of an attribute", "write attribute NAME")
+				a.add(index(path, i), quote(name)+" is not the name of an attribute", "write "+sallyport.PerAttribute+"NAME")
+			} else if !slices.Contains(a.out.PerAttributes, name) {
+				a.out.PerAttributes = append(a.out.PerAttributes, name)
 			}
 			continue
 		}
-		a.oneOf(index(path, i), "counter", word, append(words, "attribute NAME")...)
+		a.oneOf(index(path, i), "counter", word, append(words, sallyport.PerAttribute+"NAME")...)
 	}
 	a.distinct(path, "counter", per)
 }
@@ -97,6 +93,47 @@ func (a *api) when(path string, in When) {
 	if len(in.Endpoint) > 0 && len(in.Category) > 0 {
 		a.add(path, "asks for an endpoint and a category", "endpoints have no category: the limit would count nothing")
 	}
+}
+
+// attributeConditions are in the order of their names.
+func (a *api) attributeConditions(path string, in map[string]Values) (conditions []sallyport.AttributeIs) {
+	if a.has(path) && len(in) == 0 {
+		a.add(path, "names no attribute", "write {NAME: VALUE} or {NAME: [VALUE…]}")
+	}
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		at := key(path, name)
+		if !plainName.MatchString(name) {
+			a.add(at, quote(name)+" is not the name of an attribute", "write letters, digits, . _ and -")
+		}
+		for i, value := range in[name] {
+			if slices.Contains(in[name][:i], value) {
+				a.add(index(at, i), "value "+quote(value)+" is written twice", "")
+			}
+		}
+		conditions = append(conditions, sallyport.AttributeIs{Name: name, Values: in[name]})
+	}
+	return conditions
+}
+
+// usualWait lets a client pass that sends its next request with the last
+// answer: the slot is free a moment later.
+const (
+	usualWait = 20 * time.Millisecond
+	maxWait   = time.Second
+)
+
+// wait returns how long a request waits for a slot.
+func (a *api) wait(path string, in *Limit) time.Duration {
+	at := field(path, "wait")
+	switch {
+	case !a.has(at) && in.Concurrency > 0:
+		return usualWait
+	case a.has(at) && !a.has(field(path, "concurrency")):
+		a.add(at, "stands without concurrency", "only a slot can be waited for")
+	case time.Duration(in.Wait) > maxWait:
+		a.add(at, "is too long", "at most "+maxWait.String())
+	}
+	return time.Duration(in.Wait)
 }
 
 // amount checks that a limit says how much in exactly one way.
@@ -131,7 +168,6 @@ func (a *api) planWindows(path string, in *Limit) {
 			continue
 		}
 		a.knownPlan(at, plan)
-		a.distinctWindows(at, in.Plans[plan])
 	}
 	if !a.whole(a.sub("plans")) || !a.whole(path) || !a.has(a.sub("plans")) && !a.whole(a.sub("limits")) {
 		return
@@ -146,16 +182,6 @@ func (a *api) planWindows(path string, in *Limit) {
 	}
 }
 
-func (a *api) distinctWindows(path string, in Windows) {
-	seen := map[time.Duration]bool{}
-	for i, w := range in.List {
-		if seen[w.Rate.Window] && w.Rate.Window > 0 {
-			a.add(index(path, i), "has the same length as a window before it", "keep the smaller one")
-		}
-		seen[w.Rate.Window] = true
-	}
-}
-
 // limitAbsent notes what of a limit is not served yet. One that counts
 // endpoints alone counts what is refused anyway.
 func (a *api) limitAbsent(path string, in *Limit) {
@@ -163,36 +189,12 @@ func (a *api) limitAbsent(path string, in *Limit) {
 		a.notice(path, "limits that count endpoints count nothing in this version: endpoints are refused")
 		return
 	}
-	if a.has(field(path, "concurrency")) {
-		a.notServed(field(path, "concurrency"), "limits of concurrency are not served by this version")
-	}
 	if in.When.Outcome != "" {
 		a.notServed(field(path, "when.outcome"), "limits by outcome are not served by this version")
 	}
 	for i, word := range in.Per {
-		if slices.Contains(countedLater, word) || strings.HasPrefix(word, "attribute ") {
+		if slices.Contains(countedLater, word) {
 			a.notServed(index(field(path, "per"), i), "limits per "+word+" are not served by this version")
 		}
 	}
-	if at := a.burst(path, in); at != "" {
-		a.notServed(at, "limits with burst are not served by this version")
-	}
-}
-
-// burst returns where a limit first asks for one.
-func (a *api) burst(path string, in *Limit) (first string) {
-	find := func(path string, w Windows) {
-		for i := range w.List {
-			for _, at := range []string{field(path, "burst"), field(index(path, i), "burst")} {
-				if a.has(at) && (first == "" || a.line(at) < a.line(first)) {
-					first = at
-				}
-			}
-		}
-	}
-	find(field(path, "limit"), in.Limit)
-	for _, plan := range slices.Sorted(maps.Keys(in.Plans)) {
-		find(key(field(path, "plans"), plan), in.Plans[plan])
-	}
-	return first
 }

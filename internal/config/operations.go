@@ -10,10 +10,7 @@ import (
 	"github.com/sallyport/sallyport/internal/pattern"
 )
 
-const (
-	maxRoutes = 20_000 // of one API
-	maxWeight = 1_000_000
-)
+const maxRoutes = 20_000 // of one API
 
 // compiled is one operation and where it comes from.
 type compiled struct {
@@ -72,7 +69,7 @@ func (a *api) placeHosts() {
 
 // operation compiles one entry to an operation a method and path.
 func (a *api) operation(path string, in *Operation) {
-	base := sallyport.Operation{Name: in.Name, Weight: in.Weight, Category: in.Category, Scopes: in.Scope}
+	base := sallyport.Operation{Name: in.Name, Category: in.Category, Scopes: in.Scope}
 	a.permit(field(path, "scope"), &base)
 	if in.Name != "" && !isLabel(in.Name) {
 		a.add(field(path, "name"), "is not a name", "write it in one line of printable characters")
@@ -83,12 +80,7 @@ func (a *api) operation(path string, in *Operation) {
 	if a.whole(a.sub("categories")) {
 		a.known(field(path, "category"), "category", in.Category, a.in.Categories)
 	}
-	switch {
-	case !a.has(field(path, "weight")):
-		base.Weight = 1
-	case in.Weight < 1 || in.Weight > maxWeight:
-		a.add(field(path, "weight"), "is out of range", fmt.Sprintf("1 to %d", maxWeight))
-	}
+	base.Weight, base.Cost = a.weight(path, in)
 	base.Shadow = a.mode(field(path, "mode"), in.Mode)
 	base.Answer = a.answer(field(path, "answer"), in.Answer)
 	base.Sandbox = a.answer(field(path, "sandbox"), in.Sandbox)

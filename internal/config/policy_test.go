@@ -16,15 +16,16 @@ import (
 func TestMinimalFileGetsDefaults(t *testing.T) {
 	c := parse(t, minimal)
 	want := &config.Config{
-		Listen:   config.Listen{GRPC: config.List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
-		Store:    "sqlite:///var/lib/sallyport/sallyport.db",
-		Counters: "memory",
-		File:     "test.yaml",
-		Sum:      c.Sum,
-		Peppers:  []config.Pepper{{Version: 1, Secret: config.Secret{File: "/etc/sallyport/pepper"}}},
-		Log:      config.Log{Format: "text", Decisions: "refused", Rate: 100},
-		Cache:    config.Cache{Credentials: 1_000_000, Timeout: config.Duration(250 * time.Millisecond)},
-		Policy:   c.Policy,
+		Listen:    config.Listen{GRPC: config.List{"unix:///run/sallyport/sallyport.sock", "127.0.0.1:9191"}, HTTP: "127.0.0.1:9192"},
+		Store:     "sqlite:///var/lib/sallyport/sallyport.db",
+		Counters:  config.Counters{Memory: true},
+		RateLimit: config.RateLimit{Poll: config.Duration(time.Second)},
+		File:      "test.yaml",
+		Sum:       c.Sum,
+		Peppers:   []config.Pepper{{Version: 1, Secret: config.Secret{File: "/etc/sallyport/pepper"}}},
+		Log:       config.Log{Format: "text", Decisions: "refused", Rate: 100},
+		Cache:     config.Cache{Credentials: 1_000_000, Timeout: config.Duration(250 * time.Millisecond)},
+		Policy:    c.Policy,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
@@ -69,7 +70,7 @@ apis:
     operations:
       - {GET: /v1/orders, HEAD: /v1/orders, scope: [orders:read, lines:read]}
       - {methods: [POST, DELETE], paths: ["/v1/{org}/orders", /v1/all], scope: orders:write, weight: 3, name: change}
-      - {POST: /v1/search, access: read, tenant: {query: org}}
+      - {POST: /v1/search, access: read, tenant: {query: org}, weight: {request: X-Cost, response: X-Actual-Cost, default: 2}}
       - {GET: /v1/me, answer: me, sandbox: {status: 201, body: []}, hosts: [me.acme.example]}
     endpoints:
       - {GET: /keys, serve: api_keys, scope: admin}
@@ -77,6 +78,9 @@ apis:
     limits:
       - {name: requests, per: [tenant, credential], plans: {gold: unlimited, free: [60/1m, 1000/1h], custom: tenant}}
       - {name: writes, per: tenant, when: {access: write}, limit: 5/1s}
+      - {name: teams, per: [attribute team, attribute region], when: {attribute: {tier: ["", gold], region: eu}}, limit: [9/1m+15%, {rate: 8/month, zone: Europe/Berlin}], shadow: true}
+      - {name: in-flight, per: [attribute team, api], concurrency: 5}
+      - {name: patient, per: api, concurrency: 5, wait: 1s}
     headers: {limit: X-L, reset: {name: X-R, as: delta}, retry_after: seconds}
     errors:
       type: error
@@ -179,9 +183,18 @@ func TestLimitsAndPlans(t *testing.T) {
 			"gold": {Unlimited: true}, "custom": {FromTenant: true}, "free": {List: []sallyport.Window{minute, hour}}}},
 		{Name: "writes", Per: []string{"tenant"}, When: sallyport.When{Access: sallyport.Write},
 			Default: sallyport.Windows{List: []sallyport.Window{{Max: 5, Length: time.Second}}}},
+		{Name: "teams", Per: []string{"attribute team", "attribute region"}, Shadow: true,
+			When: sallyport.When{Attributes: []sallyport.AttributeIs{{Name: "region", Values: []string{"eu"}}, {Name: "tier", Values: []string{"", "gold"}}}},
+			Default: sallyport.Windows{List: []sallyport.Window{
+				{Max: 9, Length: time.Minute, Algorithm: sallyport.Bucket, Burst: 15}, {Max: 8, Calendar: sallyport.Month, Zone: "Europe/Berlin"}}}},
+		{Name: "in-flight", Per: []string{"attribute team", "api"}, Concurrency: 5, Wait: 20 * time.Millisecond},
+		{Name: "patient", Per: []string{"api"}, Concurrency: 5, Wait: time.Second},
 	}
 	if diff := cmp.Diff(want, api.Limits); diff != "" {
 		t.Error(diff)
+	}
+	if want := []string{"team", "region"}; !slices.Equal(api.PerAttributes, want) {
+		t.Errorf("got %v, want %v", api.PerAttributes, want)
 	}
 	if want := []string{"custom", "free", "gold"}; !slices.Equal(api.Plans, want) {
 		t.Errorf("got %v, want %v", api.Plans, want)
@@ -215,10 +228,74 @@ func TestRefusalsMergeDefaultAPIAndKind(t *testing.T) {
 	}
 }
 
+func TestWindowsAreReadInEveryForm(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]sallyport.Window{
+		"60/1m":                                        {Max: 60, Length: time.Minute},
+		"500/1d":                                       {Max: 500, Length: day},
+		"60/1m+0%":                                     {Max: 60, Length: time.Minute, Algorithm: sallyport.Bucket},
+		"60/1h30m+1000%":                               {Max: 60, Length: 90 * time.Minute, Algorithm: sallyport.Bucket, Burst: 1000},
+		"60/1m sliding":                                {Max: 60, Length: time.Minute, Algorithm: sallyport.Sliding},
+		"500/day":                                      {Max: 500, Calendar: sallyport.Day},
+		"1000/month@Europe/Berlin":                     {Max: 1000, Calendar: sallyport.Month, Zone: "Europe/Berlin"},
+		"{rate: 60/1m}":                                {Max: 60, Length: time.Minute},
+		"{rate: 60/1m, algorithm: fixed}":              {Max: 60, Length: time.Minute},
+		"{rate: 60/1m, algorithm: sliding}":            {Max: 60, Length: time.Minute, Algorithm: sallyport.Sliding},
+		"{rate: 60/1m, algorithm: bucket}":             {Max: 60, Length: time.Minute, Algorithm: sallyport.Bucket},
+		"{rate: 60/1m, burst: 15%}":                    {Max: 60, Length: time.Minute, Algorithm: sallyport.Bucket, Burst: 15},
+		"{burst: 0%, rate: 60/1m}":                     {Max: 60, Length: time.Minute, Algorithm: sallyport.Bucket},
+		"{rate: 5/week, zone: Asia/Tokyo}":             {Max: 5, Calendar: sallyport.Week, Zone: "Asia/Tokyo"},
+		"{rate: 5/day, algorithm: fixed}":              {Max: 5, Calendar: sallyport.Day},
+		"9007199254740992/1s":                          {Max: 1 << 53, Length: time.Second},
+		"{rate: 60/1m, burst: 15%, algorithm: bucket}": {Max: 60, Length: time.Minute, Algorithm: sallyport.Bucket, Burst: 15},
+	} {
+		for _, form := range []string{"limit: %s", "limit: [%s]", "plans: {gold: %s}", "plans: {gold: [%s]}"} {
+			api := parse(t, minimal+"    limits:\n      - {name: a, per: tenant, "+strings.Replace(form, "%s", text, 1)+"}\n").Policy.APIs[0]
+			got := api.Limits[0].Default
+			if api.Limits[0].Plans != nil {
+				got = api.Limits[0].Plans["gold"]
+			}
+			if diff := cmp.Diff(sallyport.Windows{List: []sallyport.Window{want}}, got); diff != "" {
+				t.Errorf("%s: %s", text, diff)
+			}
+			if again, err := sallyport.ParseWindow(want.String()); err != nil || again != want {
+				t.Errorf("%s: %v is read as %v, %v", text, want, again, err)
+			}
+		}
+	}
+}
+
+// Windows of one length that count differently are several.
+func TestOneLengthInThreeAlgorithms(t *testing.T) {
+	api := parse(t, minimal+"    limits: [{name: a, per: tenant, limit: [60/1m, 50/60s sliding, 40/1m+10%, 9/day, 9/1d, 9/week]}]\n").Policy.APIs[0]
+	if got := len(api.Limits[0].Default.List); got != 6 {
+		t.Errorf("got %d windows, want 6", got)
+	}
+}
+
+func TestWeights(t *testing.T) {
+	for text, want := range map[string]struct {
+		weight uint64
+		cost   sallyport.Cost
+	}{
+		"name: a":                   {1, sallyport.Cost{}},
+		"weight: 5":                 {5, sallyport.Cost{}},
+		"weight: {request: X-Cost}": {1, sallyport.Cost{Request: "x-cost", Max: 1000}},
+		"weight: {response: X-Cost, default: 5, max: 5}":             {5, sallyport.Cost{Response: "x-cost", Max: 5}},
+		"weight: {request: x-a, response: X-A, max: 1000000}":        {1, sallyport.Cost{Request: "x-a", Response: "x-a", Max: 1_000_000}},
+		"answer: {body: {}}, weight: {request: X-Cost, default: 10}": {10, sallyport.Cost{Request: "x-cost", Max: 1000}},
+	} {
+		op := operation(t, parse(t, minimal+"      - {GET: /w, "+text+"}\n").Policy.APIs[0], "GET", "/w")
+		if op.Weight != want.weight || op.Cost != want.cost {
+			t.Errorf("%s: got %d, %+v, want %+v", text, op.Weight, op.Cost, want)
+		}
+	}
+}
+
 // TestWhatIsNotServedIsSaid holds that nothing the file asks for is ignored.
 func TestWhatIsNotServedIsSaid(t *testing.T) {
 	text := strings.NewReplacer(
-		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x\ncounters: redis://:hunter2@cache",
+		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x\ncounters: {memory: true, max: 5}",
 		"[{prefix: orders_live_}]", "[{prefix: orders_live_, kind: pat, use: exchange}]\n      tokens: [{issuer: self}]",
 	).Replace(minimal) + `      - {POST: /hook, webhook: {header: X-S, sender: acme}}
     roles: {Clerk: [orders:read]}

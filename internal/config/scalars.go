@@ -1,36 +1,23 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sallyport/sallyport"
 )
 
 const (
-	maxDuration = 100 * 365 * 24 * time.Hour
-	maxRate     = 1 << 53 // what JSON can carry
-	maxSize     = 1 << 40
+	maxSize = 1 << 40
+	maxWord = 120 // characters of a window or duration; the longest time zones leave room to spare
 )
 
 const durationHint = "write a number with a unit ms, s, m, h, d, w or y, such as 30s or 1h30m"
-
-// units are in the order in which a combination must have them.
-var units = []struct {
-	name   string
-	length time.Duration
-}{
-	{"y", 365 * 24 * time.Hour},
-	{"w", 7 * 24 * time.Hour},
-	{"d", 24 * time.Hour},
-	{"h", time.Hour},
-	{"m", time.Minute},
-	{"s", time.Second},
-	{"ms", time.Millisecond},
-}
 
 func (l *List) decode(d *decoder, n node) {
 	if d.isNothing(n) {
@@ -60,30 +47,30 @@ func (d *Duration) parse(text string) (problem, hint string) {
 	return "", ""
 }
 
+// parseDuration reads what sallyport.ParseLength does, and milliseconds behind it.
 func parseDuration(text string) (total time.Duration, problem string) {
-	problem = "duration " + quote(text) + " cannot be read"
-	rest := text
-	for _, unit := range units {
-		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
-		if after, ok := strings.CutPrefix(rest[digits:], unit.name); !ok || digits == 0 || after != "" && after[0] > '9' {
-			continue
+	whole := text
+	if before, ok := strings.CutSuffix(text, "ms"); ok {
+		whole = strings.TrimRight(before, "0123456789")
+		number, err := strconv.ParseInt(before[len(whole):], 10, 32)
+		switch {
+		case err != nil:
+			return 0, "duration " + quote(text) + " cannot be read"
+		case whole == "" && number == 0:
+			return 0, "duration " + quote(text) + " is zero"
 		}
-		number, err := strconv.ParseInt(rest[:digits], 10, 64)
-		if err != nil || number > int64(maxDuration/unit.length) {
-			return 0, "duration " + quote(text) + " is too long"
+		if total = time.Duration(number) * time.Millisecond; whole == "" {
+			return total, ""
 		}
-		total += time.Duration(number) * unit.length
-		rest = rest[digits+len(unit.name):]
 	}
+	length, err := sallyport.ParseLength(whole)
 	switch {
-	case rest != "" || text == "":
-		return 0, problem
-	case total == 0:
-		return 0, "duration " + quote(text) + " is zero"
-	case total > maxDuration:
-		return 0, "duration " + quote(text) + " is too long"
+	case err != nil && len(text) <= maxWord:
+		return 0, "duration " + err.Error()
+	case err != nil:
+		return 0, "duration " + quote(text) + " cannot be read"
 	}
-	return total, ""
+	return length + total, ""
 }
 
 func (s *Size) parse(text string) (problem, hint string) {
@@ -100,35 +87,38 @@ func (s *Size) parse(text string) (problem, hint string) {
 func (p *Percent) parse(text string) (problem, hint string) {
 	digits, ok := strings.CutSuffix(text, "%")
 	number, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || err != nil || number == 0 || number > 1000 {
-		return "percentage " + quote(text) + " cannot be read", "write 1% to 1000%, such as 15%"
+	if !ok || err != nil || number > sallyport.MaxBurst {
+		return "percentage " + quote(text) + " cannot be read", fmt.Sprintf("write 0%% to %d%%, such as 15%%", sallyport.MaxBurst)
 	}
 	*p = Percent(number)
 	return "", ""
 }
 
+// meantLengths are lengths of windows as other programs write them.
+var meantLengths = map[string]string{
+	"second": "1s", "minute": "1m", "hour": "1h", "m": "1m", "h": "1h", "d": "1d", "day": "day", "week": "week", "month": "month",
+}
+
 func (r *Rate) parse(text string) (problem, hint string) {
-	const form = "write MAX/WINDOW, such as 60/1m"
-	most, window, ok := strings.Cut(text, "/")
-	if !ok {
-		return "rate " + quote(text) + " cannot be read", form
+	if len(text) > maxWord {
+		return quote(text) + " is too long for a window", sallyport.WindowForm
 	}
-	limit, err := strconv.ParseUint(most, 10, 64)
-	length, bad := parseDuration(window)
-	switch {
-	case err != nil:
-		return "rate " + quote(text) + " does not begin with a whole number", form
-	case limit == 0:
-		return "rate " + quote(text) + " lets nothing through", "allow at least 1, or do not list the operation"
-	case limit > maxRate:
-		return "rate " + quote(text) + " is too large", fmt.Sprintf("at most %d, or write unlimited in place of the rate", uint64(maxRate))
-	case bad != "":
-		return "rate " + quote(text) + ": " + bad, form
-	case length%time.Second != 0:
-		return "rate " + quote(text) + " has a window that is not whole seconds", form
-	case length/time.Second > math.MaxUint32:
-		return "rate " + quote(text) + " has a window that is too long", form
+	w, err := sallyport.ParseWindow(text)
+	*r = Rate(w)
+	if err == nil {
+		return "", ""
 	}
-	r.Max, r.Window = limit, length
-	return "", ""
+	problem, hint = err.Error(), sallyport.WindowForm
+	most, length, _ := strings.Cut(text, "/")
+	meant := most + "/" + meantLengths[strings.ToLower(strings.TrimSuffix(length, "s"))]
+	if _, err := sallyport.ParseWindow(meant); err == nil {
+		hint = "did you mean " + meant + "? " + hint
+	}
+	switch n, err := strconv.ParseUint(most, 10, 64); {
+	case errors.Is(err, strconv.ErrRange), err == nil && n > sallyport.MaxRate:
+		hint = "write unlimited in place of the window"
+	case err == nil && n == 0:
+		hint = "allow at least 1, or do not list the operation"
+	}
+	return problem, hint
 }

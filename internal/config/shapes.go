@@ -90,7 +90,59 @@ func (w *Windows) decode(d *decoder, n node) {
 	}
 }
 
-// decode reads a rate, or a mapping.
+// decode reads where it is counted, or a mapping.
+func (c *Counters) decode(d *decoder, n node) {
+	if d.isNothing(n) {
+		return
+	}
+	*c = Counters{}
+	if n.Kind != yaml.ScalarNode {
+		type plain Counters
+		decodeAs(d, n, (*plain)(c))
+		return
+	}
+	switch text := d.text(n); text {
+	case "":
+	case "memory":
+		c.Memory = true
+	default:
+		c.Redis = List{text}
+	}
+}
+
+// decode reads a number, or a mapping.
+func (w *Weight) decode(d *decoder, n node) {
+	if d.isNothing(n) {
+		return
+	}
+	if n.Kind == yaml.ScalarNode {
+		w.Default = d.number(n, 53)
+		return
+	}
+	w.mapped = true
+	type plain Weight
+	decodeAs(d, n, (*plain)(w))
+}
+
+// decode reads one text or a list of them, empty ones too.
+func (v *Values) decode(d *decoder, n node) {
+	if d.isNothing(n) {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		*v = Values{d.anyText(n)}
+		return
+	}
+	if len(n.Content) == 0 {
+		d.at(n.line, n.path, "is an empty list, which no caller matches", `give it a value; "" is a caller without the attribute`)
+	}
+	*v = make(Values, len(n.Content))
+	for i := range n.Content {
+		(*v)[i] = d.anyText(d.element(n, i).resolved())
+	}
+}
+
+// decode reads a window in one text, or a mapping.
 func (w *Window) decode(d *decoder, n node) {
 	if d.isNothing(n) {
 		return

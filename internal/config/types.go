@@ -1,25 +1,80 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/sallyport/sallyport"
+)
 
 // File is sallyport.yaml as it is written. Every field is optional unless its
 // comment says else; Defaults fills what an operator need not think about.
 type File struct {
-	Listen   Listen         `yaml:"listen"`
-	Store    string         `yaml:"store"`    // sqlite:///PATH; required
-	Counters string         `yaml:"counters"` // memory (default) or redis://…
-	Pepper   Peppers        `yaml:"pepper"`   // required: {file: PATH} or {env: NAME}, or a list of them while peppers rotate
-	Admin    Admin          `yaml:"admin"`
-	Chain    string         `yaml:"chain"` // paired (default) or fused; the route's context extension wins
-	Cache    Cache          `yaml:"cache"`
-	Log      Log            `yaml:"log"`
-	APIs     map[string]API `yaml:"apis"` // required, at least one
+	Listen    Listen         `yaml:"listen"`
+	Store     string         `yaml:"store"`     // sqlite:///PATH; required
+	Counters  Counters       `yaml:"counters"`  // memory (default), redis://…, or a mapping
+	RateLimit RateLimit      `yaml:"ratelimit"` // rules in envoyproxy/ratelimit's own files, besides the APIs'
+	Pepper    Peppers        `yaml:"pepper"`    // required: {file: PATH} or {env: NAME}, or a list of them while peppers rotate
+	Admin     Admin          `yaml:"admin"`
+	Chain     string         `yaml:"chain"` // paired (default) or fused; the route's context extension wins
+	Cache     Cache          `yaml:"cache"`
+	Log       Log            `yaml:"log"`
+	APIs      map[string]API `yaml:"apis"` // required, at least one
 }
 
 // Listen says where the server is reached: TCP "host:port" or "unix:///path".
 type Listen struct {
 	GRPC List   `yaml:"grpc"` // default unix:///run/sallyport/sallyport.sock and 127.0.0.1:9191
 	HTTP string `yaml:"http"` // default 127.0.0.1:9192
+}
+
+// Counters says where it is counted what was taken: in this process (Memory), or
+// in the Redis at the addresses, which instances share. The fields of the other
+// kind are zero.
+type Counters struct {
+	Memory bool   `yaml:"memory"`
+	File   string `yaml:"file"` // of Memory: where they outlive the process; see Config.CountersFile
+	Max    uint64 `yaml:"max"`  // of Memory: how many are held at most; 0: what is live
+
+	Redis    List     `yaml:"redis"` // written as URLs or HOST:PORT; read as HOST:PORT or unix:///PATH
+	Database uint32   `yaml:"-"`     // from the URL
+	Mode     string   `yaml:"mode"`  // single (default), cluster or sentinel
+	Master   string   `yaml:"master"`
+	Username string   `yaml:"username"`
+	Password Secret   `yaml:"password"` // the zero value: none
+	TLS      TLS      `yaml:"tls"`
+	Prefix   string   `yaml:"prefix"`  // of keys; default sallyport:
+	Timeout  Duration `yaml:"timeout"` // of a call; default 20ms
+	OnLoss   string   `yaml:"on_loss"` // local, open or closed; default: each API's on_failure.quota
+	Share    Percent  `yaml:"share"`   // of each limit that one instance allows by itself, with on_loss: local; default 100%
+	Lease    Lease    `yaml:"lease"`
+}
+
+// TLS says how a server proves itself to us, and we to it.
+type TLS struct {
+	On          bool   `yaml:"-"`           // rediss:// was written, or tls
+	CA          string `yaml:"ca"`          // file of certificates; default: the system's
+	Certificate string `yaml:"certificate"` // file of our own
+	Key         string `yaml:"key"`         // file of its key
+	ServerName  string `yaml:"server_name"` // default: the host's
+}
+
+// Lease reserves quota ahead of its use. The zero value reserves none.
+type Lease struct {
+	Batch uint64  `yaml:"batch"` // hits at once; default 100
+	Share Percent `yaml:"share"` // of a limit at most; default 10%
+}
+
+// RateLimit names folders of rules in envoyproxy/ratelimit's own YAML.
+type RateLimit struct {
+	Directories List     `yaml:"directories"`
+	Poll        Duration `yaml:"poll"` // how often they are looked at; default 1s
+
+	// Headers tell clients of the descriptor that is closest to its limit;
+	// default: none. The usual names there are RateLimit-Limit,
+	// RateLimit-Remaining and RateLimit-Reset, as: delta.
+	Headers QuotaHeaders `yaml:"headers"`
+
+	Tell *sallyport.QuotaHeaders `yaml:"-"` // Headers, compiled; nil for none
 }
 
 // Secret says where a secret is read from. It never holds one.
@@ -210,10 +265,21 @@ type Operation struct {
 	Category string          `yaml:"category"` // one of categories
 	Mode     string          `yaml:"mode"`     // default: the API's
 	Tenant   TenantParameter `yaml:"tenant"`
-	Weight   uint64          `yaml:"weight"` // default 1
+	Weight   Weight          `yaml:"weight"` // default 1
 	Answer   *Answer         `yaml:"answer"`
 	Sandbox  *Answer         `yaml:"sandbox"`
 	Webhook  *Webhook        `yaml:"webhook"`
+}
+
+// Weight is how many hits a request counts for: a number, or a mapping that names
+// headers which tell it.
+type Weight struct {
+	Default  uint64 `yaml:"default"`  // where no header tells; default 1
+	Request  string `yaml:"request"`  // header of the request
+	Response string `yaml:"response"` // header of the upstream's answer
+	Max      uint64 `yaml:"max"`      // that a header may tell; default 1000
+
+	mapped bool // written as a mapping
 }
 
 // Webhook makes an operation one that is signed by its sender instead of
@@ -245,28 +311,37 @@ type Limit struct {
 	Limit       Windows            `yaml:"limit"`
 	Plans       map[string]Windows `yaml:"plans"`
 	Concurrency uint32             `yaml:"concurrency"`
+	Wait        Duration           `yaml:"wait"`   // of concurrency: for a slot, before it is refused; default 20ms
+	Shadow      bool               `yaml:"shadow"` // count and say what it would refuse, refuse nothing
 }
 
 // When narrows a limit.
 type When struct {
-	Category List   `yaml:"category"`
-	Access   string `yaml:"access"`
-	Endpoint List   `yaml:"endpoint"`
-	Outcome  string `yaml:"outcome"`
+	Category  List              `yaml:"category"`
+	Access    string            `yaml:"access"`
+	Endpoint  List              `yaml:"endpoint"`
+	Outcome   string            `yaml:"outcome"`
+	Attribute map[string]Values `yaml:"attribute"` // by the attribute's name
 }
 
+// Values is one value of an attribute or a list of them; "" is none.
+type Values []string
+
 // Windows is "tenant", "unlimited", one window or a list of them; a window is
-// "60/1m" or {rate: 60/1m, burst: 15%}.
+// what sallyport.ParseWindow reads, or a mapping.
 type Windows struct {
 	FromTenant bool
 	Unlimited  bool
 	List       []Window
 }
 
-// Window is one allowance as written.
+// Window is one allowance. As a mapping, {rate: 60/1m, burst: 15%}, it says apart
+// what stands in one text otherwise.
 type Window struct {
-	Rate  Rate    `yaml:"rate"`
-	Burst Percent `yaml:"burst"`
+	Rate      Rate    `yaml:"rate"`
+	Burst     Percent `yaml:"burst"`
+	Algorithm string  `yaml:"algorithm"` // fixed, sliding or bucket; default bucket with a burst, else fixed
+	Zone      string  `yaml:"zone"`      // of a period of the calendar; default UTC
 }
 
 // QuotaHeaders names the headers that tell a caller its quota.
@@ -330,9 +405,6 @@ type (
 	Size int64
 	// Percent is written 15%.
 	Percent uint32
-	// Rate is MAX/WINDOW, such as 60/1m.
-	Rate struct {
-		Max    uint64
-		Window time.Duration
-	}
+	// Rate is a window as sallyport.ParseWindow reads it, such as 60/1m.
+	Rate sallyport.Window
 )

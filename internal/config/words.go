@@ -17,8 +17,8 @@ var (
 	grants    = []string{"authorization_code", "refresh_token", "client_credentials"}
 	keyFields = sallyport.KeyFields[:]
 
-	// Whom a limit can count for; those of the second list are not served yet,
-	// nor is "attribute NAME".
+	// Whom a limit can count for, besides "attribute NAME"; those of the second
+	// list are not served yet.
 	counted      = []string{"credential", "tenant", "principal", "operation", "plan", "api"}
 	countedLater = []string{"address", "client"}
 

@@ -9,8 +9,9 @@ func TestDurationsAreRead(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{
 		"250ms": 250 * time.Millisecond, "30s": 30 * time.Second, "5m": 5 * time.Minute, "1h": time.Hour, "7d": 7 * day, "2w": 14 * day,
-		"1y": 365 * day, "1h30m": 90 * time.Minute, "1m1ms": time.Minute + time.Millisecond, "1y2w3d4h5m6s7ms": 382*day + 4*time.Hour + 5*time.Minute + 6*time.Second + 7*time.Millisecond,
+		"1y": 365 * day, "1h30m": 90 * time.Minute, "1m1ms": time.Minute + time.Millisecond, "1h1500ms": time.Hour + 1500*time.Millisecond, "1y2w3d4h5m6s7ms": 382*day + 4*time.Hour + 5*time.Minute + 6*time.Second + 7*time.Millisecond,
 		"": 0, "0s": 0, "-1s": 0, "+1s": 0, "1": 0, "s": 0, "30m1h": 0, "1h1h": 0, "1.5h": 0, "1 h": 0, "1H": 0, "1µs": 0, "200y": 0, "99999999999999999999s": 0,
+		"0ms": 0, "ms": 0, "-1ms": 0, "1ms1ms": 0, "1ms1s": 0, "9999999999ms": 0, "1m-1ms": 0, "1m1 ms": 0,
 	} {
 		got, problem := parseDuration(text)
 		if got != want || (problem == "") != (want > 0) {

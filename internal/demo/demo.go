@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -28,15 +29,16 @@ import (
 
 // Options is what to show and where.
 type Options struct {
-	Names   []string // of examples; none: all
-	Chain   sallyport.Chain
-	Listen  string // the gateway's address
-	GRPC    string
-	HTTP    string
-	Envoy   string // the binary
-	Version string
-	Log     *slog.Logger
-	EnvoyTo io.Writer // Envoy's own log
+	Names    []string // of examples; none: all
+	Counters string   // where it is counted what was taken: "" or memory, or the URL of a Redis
+	Chain    sallyport.Chain
+	Listen   string // the gateway's address
+	GRPC     string
+	HTTP     string
+	Envoy    string // the binary
+	Version  string
+	Log      *slog.Logger
+	EnvoyTo  io.Writer // Envoy's own log
 }
 
 // Demo is everything, running.
@@ -111,7 +113,7 @@ func (d *Demo) startEcho() error {
 
 // configure puts the examples together, with everything that they leave to the
 // machine in the demo's own folder.
-func (d *Demo) configure(o Options) (*config.Config, error) {
+func (d *Demo) configure(o Options) (_ *config.Config, err error) {
 	names := o.Names
 	if len(names) == 0 {
 		names = examples.Names()
@@ -123,13 +125,17 @@ func (d *Demo) configure(o Options) (*config.Config, error) {
 			return nil, err
 		}
 		d.leaveOut(one)
-		c.Cache, c.Counters = one.Cache, one.Counters
+		c.Cache = one.Cache
 		c.Policy.APIs = append(c.Policy.APIs, one.Policy.APIs...)
 	}
 	for _, api := range c.Policy.APIs {
 		api.Upstream = d.upstream
 	}
 	d.policy = c.Policy
+	if c.Counters, err = config.CountersAt(cmp.Or(o.Counters, "memory")); err != nil {
+		return nil, err
+	}
+	c.Counters.File = "none" // nothing of a demo is kept
 	c.Listen.GRPC = config.List{"unix://" + filepath.Join(d.folder, "sallyport.sock"), o.GRPC}
 	c.Listen.HTTP = o.HTTP
 	c.Store = "sqlite://" + filepath.Join(d.folder, "sallyport.db")

@@ -90,7 +90,7 @@ func grants(op *sallyport.Operation, scope string) bool {
 
 // smallest is the smallest window of plan, 0 where there is none.
 func smallest(api *sallyport.API, plan string) (n uint64) {
-	for _, c := range api.AppendCharges(nil, firstRead(api), &sallyport.Tenant{Plan: plan}) {
+	for _, c := range api.AppendCharges(nil, firstRead(api), &sallyport.Credential{Tenant: &sallyport.Tenant{Plan: plan}}) {
 		for _, w := range c.Windows {
 			if n == 0 || w.Max < n {
 				n = w.Max

@@ -22,6 +22,8 @@ type CredentialRow struct {
 	Unchecked             bool
 	AllowedIPs            string // JSON list of CIDRs
 	Attributes            string // JSON object of texts
+	Plan                  string // "": the tenant's
+	Overrides             string // JSON object: name → list of windows or unlimited
 	CreatedAt, ExpiresAt  Time
 }
 
@@ -37,7 +39,7 @@ func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 	r = CredentialRow{
 		ID: c.ID, API: c.API, Tenant: c.Tenant.ID,
 		Kind: c.Kind, Name: c.Name, Principal: c.Principal, Environment: c.Environment,
-		Access: c.Access.String(), Sandbox: c.Sandbox, Prefix: c.Prefix, Last4: c.Last4, Unchecked: c.Unchecked,
+		Access: c.Access.String(), Sandbox: c.Sandbox, Prefix: c.Prefix, Last4: c.Last4, Unchecked: c.Unchecked, Plan: c.Plan,
 		CreatedAt: NewTime(c.CreatedAt), ExpiresAt: NewTime(c.ExpiresAt),
 	}
 	if r.User, err = r.userOf(c.User); err != nil {
@@ -46,17 +48,18 @@ func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 	if err := checkLists(c); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
-	if err := CheckText(r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4); err != nil {
+	if err := CheckText(r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4, r.Plan); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
 	if r.State, err = encodeState(c.State); err != nil {
 		return r, fmt.Errorf("%s %w", r, err)
 	}
-	var errs [4]error
+	var errs [5]error
 	r.Scopes, errs[0] = encodeList(c.Scopes)
 	r.Roles, errs[1] = encodeList(c.Roles)
 	r.AllowedIPs, errs[2] = encodeList(c.AllowedIPs)
 	r.Attributes, errs[3] = encodeTexts(c.Attributes)
+	r.Overrides, errs[4] = encodeOverrides(c.Overrides)
 	if err := errors.Join(errs[:]...); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}

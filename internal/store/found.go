@@ -30,10 +30,10 @@ func (f Found) credential() (*sallyport.Credential, error) {
 	c := &sallyport.Credential{
 		ID: r.ID, API: r.API,
 		Kind: r.Kind, Name: r.Name, Principal: r.Principal, Environment: r.Environment,
-		Sandbox: r.Sandbox, Prefix: r.Prefix, Last4: r.Last4, Unchecked: r.Unchecked,
+		Sandbox: r.Sandbox, Prefix: r.Prefix, Last4: r.Last4, Unchecked: r.Unchecked, Plan: r.Plan,
 		CreatedAt: TimeOf(r.CreatedAt), ExpiresAt: TimeOf(r.ExpiresAt),
 	}
-	var errs [8]error
+	var errs [9]error
 	c.Tenant, errs[0] = f.Tenant.Value()
 	c.User, errs[1] = f.user()
 	c.Access, errs[2] = decodeAccess(r.Access)
@@ -42,6 +42,7 @@ func (f Found) credential() (*sallyport.Credential, error) {
 	c.Roles, errs[5] = decodeList[string](r.Roles)
 	c.AllowedIPs, errs[6] = decodeList[netip.Prefix](r.AllowedIPs)
 	c.Attributes, errs[7] = decodeMap[string](r.Attributes)
+	c.Overrides, errs[8] = decodeOverrides(r.Overrides)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("%s: %w", r, err)
 	}

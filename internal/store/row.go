@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -53,53 +52,6 @@ func earlier(a, b Time) Time {
 		return b
 	}
 	return a
-}
-
-// window is a sallyport.Window as it is kept.
-type window struct {
-	Max     uint64 `json:"max"`
-	Seconds int64  `json:"seconds"`
-	Burst   uint32 `json:"burst,omitempty"` // percent
-}
-
-func encodeLimits(limits map[string][]sallyport.Window) (string, error) {
-	kept := make(map[string][]window, len(limits))
-	for name, windows := range limits {
-		list := make([]window, 0, len(windows))
-		for _, w := range windows {
-			if w.Length < 0 || w.Length%time.Second != 0 {
-				return "", fmt.Errorf("limit %q has a window of %v: a window is whole seconds", name, w.Length)
-			}
-			list = append(list, window{w.Max, int64(w.Length / time.Second), w.Burst})
-		}
-		if err := CheckText(name); err != nil {
-			return "", err
-		}
-		kept[name] = list
-	}
-	return encode(kept)
-}
-
-func decodeLimits(text string) (map[string][]sallyport.Window, error) {
-	kept, err := decodeMap[[]window](text)
-	if err != nil {
-		return nil, fmt.Errorf("limits: %w", err)
-	}
-	if kept == nil {
-		return nil, nil
-	}
-	limits := make(map[string][]sallyport.Window, len(kept))
-	for name, list := range kept {
-		var windows []sallyport.Window
-		for _, w := range list {
-			if w.Seconds < 0 || w.Seconds > int64(math.MaxInt64/time.Second) {
-				return nil, fmt.Errorf("limit %q has a window of %d seconds", name, w.Seconds)
-			}
-			windows = append(windows, sallyport.Window{Max: w.Max, Length: time.Duration(w.Seconds) * time.Second, Burst: w.Burst})
-		}
-		limits[name] = windows
-	}
-	return limits, nil
 }
 
 // CheckText refuses what not every store keeps as it is: broken UTF-8 and NUL.

@@ -13,17 +13,19 @@ import (
 // refused or stand for a credential whose own rows stand for the same one.
 func FuzzCredentialRow(f *testing.F) {
 	f.Add("read", `["a","b"]`, `["r"]`, "active", `["10.0.0.0/8"]`, `{"a":"b"}`, int64(0), true, "u",
-		`{"requests":[{"max":1,"seconds":60,"burst":15}]}`, `{"r":["a"],"s":[]}`, `["Findings"]`)
-	f.Add("", `[]`, `null`, "revoked", `null`, `null`, int64(-1), false, "", `{}`, `{"r":null}`, `[]`)
-	f.Add("", `[]`, `[null]`, "active", `[""]`, `{"":null}`, int64(1)<<62, true, "u", `{"a":[{"seconds":9223372036854775807}]}`, `{"":["\u0000"]}`, `["\ud800"]`)
-	f.Fuzz(func(t *testing.T, access, scopes, roles, state, networks, attributes string, end int64, ends bool, user, limits, defined, off string) {
+		`{"requests":[{"max":1,"seconds":60,"burst":15}]}`, `{"r":["a"],"s":[]}`, `["Findings"]`,
+		`{"r":{"windows":[{"max":1,"seconds":0,"calendar":"day","zone":"Asia/Tokyo"}]},"s":{"unlimited":true},"t":{}}`, "gold")
+	f.Add("", `[]`, `null`, "revoked", `null`, `null`, int64(-1), false, "", `{}`, `{"r":null}`, `[]`, `null`, "")
+	f.Add("", `[]`, `[null]`, "active", `[""]`, `{"":null}`, int64(1)<<62, true, "u", `{"a":[{"seconds":9223372036854775807}]}`, `{"":["\u0000"]}`, `["\ud800"]`,
+		`{"":{"windows":[{"algorithm":"bucket","burst":4294967295}],"unlimited":true}}`, "\xff")
+	f.Fuzz(func(t *testing.T, access, scopes, roles, state, networks, attributes string, end int64, ends bool, user, limits, defined, off, overrides, plan string) {
 		ending := Time{V: end, Valid: ends}
 		first := Found{
 			Credential: CredentialRow{
 				ID: "k", API: "orders", Tenant: "acme", User: user, Access: access, Scopes: scopes, Roles: roles, State: state,
-				Unchecked: ends, AllowedIPs: networks, Attributes: attributes, ExpiresAt: ending,
+				Unchecked: ends, AllowedIPs: networks, Attributes: attributes, Plan: plan, Overrides: overrides, ExpiresAt: ending,
 			},
-			Tenant: TenantRow{API: "orders", ID: "acme", State: state, Limits: limits, Roles: defined, Attributes: attributes},
+			Tenant: TenantRow{API: "orders", ID: "acme", State: state, Limits: limits, Overrides: overrides, Roles: defined, Attributes: attributes},
 			User: UserRow{
 				API: "orders", Tenant: "acme", ID: "u", Service: ends, Roles: roles, Off: off, State: state, Attributes: attributes,
 			},
@@ -74,6 +76,7 @@ func TestNothingIsNil(t *testing.T) {
 	}
 	empty, tenant, user := bare, *bare.Tenant, *bare.User
 	empty.Scopes, empty.Roles, empty.AllowedIPs, empty.Attributes = []string{}, []string{}, []netip.Prefix{}, map[string]string{}
+	empty.Overrides, tenant.Overrides = map[string]sallyport.Windows{}, map[string]sallyport.Windows{}
 	tenant.Roles = map[string][]string{"r": {}}
 	tenant.Limits, tenant.Attributes = map[string][]sallyport.Window{}, map[string]string{}
 	user.Roles, user.Off, user.Attributes = []string{}, []string{}, map[string]string{}
@@ -90,7 +93,7 @@ func TestNothingIsNil(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Scopes != nil || c.Roles != nil || c.AllowedIPs != nil || c.Attributes != nil ||
+	if c.Scopes != nil || c.Roles != nil || c.AllowedIPs != nil || c.Attributes != nil || c.Overrides != nil || c.Tenant.Overrides != nil ||
 		c.Tenant.Limits != nil || c.Tenant.Attributes != nil || c.Tenant.Roles["r"] != nil ||
 		c.User.Roles != nil || c.User.Off != nil || c.User.Attributes != nil {
 		t.Errorf("got %+v of %+v and %+v, want nil for nothing", c, c.Tenant, c.User)

@@ -13,6 +13,7 @@ type TenantRow struct {
 	API, ID, Name, Plan string
 	State               string
 	Limits              string // JSON object: name → list of windows
+	Overrides           string // JSON object: name → list of windows or unlimited
 	Roles               string // JSON object: name → list of scopes
 	Attributes          string // JSON object of texts
 	CreatedAt           Time
@@ -33,6 +34,9 @@ func NewTenantRow(t *sallyport.Tenant) (r TenantRow, err error) {
 	if r.Limits, err = encodeLimits(t.Limits); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
+	if r.Overrides, err = encodeOverrides(t.Overrides); err != nil {
+		return r, fmt.Errorf("%s: %w", r, err)
+	}
 	if r.Roles, err = encodeLists(t.Roles); err != nil {
 		return r, fmt.Errorf("%s: roles: %w", r, err)
 	}
@@ -48,11 +52,12 @@ func (r TenantRow) String() string { return fmt.Sprintf("tenant %q of %q", r.ID,
 // Value returns a new tenant from r.
 func (r TenantRow) Value() (*sallyport.Tenant, error) {
 	t := &sallyport.Tenant{ID: r.ID, API: r.API, Name: r.Name, Plan: r.Plan, CreatedAt: TimeOf(r.CreatedAt)}
-	var errs [4]error
+	var errs [5]error
 	t.State, errs[0] = decodeState(r.State)
 	t.Limits, errs[1] = decodeLimits(r.Limits)
-	t.Roles, errs[2] = decodeLists(r.Roles)
-	t.Attributes, errs[3] = decodeMap[string](r.Attributes)
+	t.Overrides, errs[2] = decodeOverrides(r.Overrides)
+	t.Roles, errs[3] = decodeLists(r.Roles)
+	t.Attributes, errs[4] = decodeMap[string](r.Attributes)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("%s: %w", r, err)
 	}

@@ -97,10 +97,10 @@ func insert(ctx context.Context, tx *sql.Tx, r store.Creation) error {
 
 func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO credentials (id, api, tenant, user_id, kind, name, principal, environment, access, sandbox,
-		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, plan, overrides, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.CreatedAt, r.ExpiresAt)
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides, r.CreatedAt, r.ExpiresAt)
 	return err
 }
 

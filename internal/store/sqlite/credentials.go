@@ -13,7 +13,7 @@ import (
 // The columns of a store.Found, in the order of foundFields.
 const (
 	credentialColumns = `c.id, c.api, c.tenant, c.user_id, c.kind, c.name, c.principal, c.environment, c.access, c.sandbox,
-		c.scopes, c.roles, c.state, c.prefix, c.last4, c.unchecked, c.allowed_ips, c.attributes, c.created_at, c.expires_at, ` +
+		c.scopes, c.roles, c.state, c.prefix, c.last4, c.unchecked, c.allowed_ips, c.attributes, c.plan, c.overrides, c.created_at, c.expires_at, ` +
 		tenantColumns + `, ` + userColumns
 
 	besideCredential = ` JOIN tenants t ON t.api = c.api AND t.id = c.tenant
@@ -31,7 +31,7 @@ func foundFields(f *store.Found) []any {
 	c := &f.Credential
 	fields := append([]any{
 		&c.ID, &c.API, &c.Tenant, &c.User, &c.Kind, &c.Name, &c.Principal, &c.Environment, &c.Access, &c.Sandbox,
-		&c.Scopes, &c.Roles, &c.State, &c.Prefix, &c.Last4, &c.Unchecked, &c.AllowedIPs, &c.Attributes, &c.CreatedAt, &c.ExpiresAt,
+		&c.Scopes, &c.Roles, &c.State, &c.Prefix, &c.Last4, &c.Unchecked, &c.AllowedIPs, &c.Attributes, &c.Plan, &c.Overrides, &c.CreatedAt, &c.ExpiresAt,
 	}, tenantFields(&f.Tenant)...)
 	return append(fields, userFields(&f.User)...)
 }
@@ -153,10 +153,11 @@ func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, un
 
 func writeCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `UPDATE credentials SET kind = ?, name = ?, principal = ?, environment = ?, access = ?, sandbox = ?,
-		scopes = ?, roles = ?, state = ?, prefix = ?, last4 = ?, unchecked = ?, allowed_ips = ?, attributes = ?, created_at = ?, expires_at = ?
+		scopes = ?, roles = ?, state = ?, prefix = ?, last4 = ?, unchecked = ?, allowed_ips = ?, attributes = ?, plan = ?, overrides = ?,
+		created_at = ?, expires_at = ?
 		WHERE id = ?`,
 		r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.CreatedAt, r.ExpiresAt,
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides, r.CreatedAt, r.ExpiresAt,
 		r.ID)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/pressly/goose/v3"
 
 	"github.com/sallyport/sallyport"
@@ -133,7 +135,7 @@ func TestTablesGoDownAndUp(t *testing.T) {
 	if _, err := migrationsOf(t, db).DownTo(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := schema(t, db), schema(t, firstSchema(t)); !slices.Equal(got, want) {
+	if got, want := schema(t, db), schema(t, emptyOf(t, 1)); !slices.Equal(got, want) {
 		t.Errorf("got tables\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if err := db.Close(); err != nil {
@@ -150,14 +152,113 @@ func TestTablesGoDownAndUp(t *testing.T) {
 	}
 }
 
-// firstSchema returns an empty database of the first version.
-func firstSchema(t *testing.T) *sql.DB {
+// emptyOf returns an empty database of a version.
+func emptyOf(t *testing.T, version int64) *sql.DB {
 	t.Helper()
-	db := raw(t, filepath.Join(t.TempDir(), "first.db"))
-	if _, err := migrationsOf(t, db).UpTo(t.Context(), 1); err != nil {
+	db := raw(t, filepath.Join(t.TempDir(), "empty.db"))
+	if _, err := migrationsOf(t, db).UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// secondVersion makes a database as the second version of the tables has it,
+// with the windows that it could hold and a token of a user.
+func secondVersion(t *testing.T, path string) {
+	t.Helper()
+	db := raw(t, path)
+	if _, err := migrationsOf(t, db).UpTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, db, `INSERT INTO tenants (api, id, name, plan, state, limits, created_at, roles, attributes) VALUES ('orders', 'acme', 'Acme', 'free', 'active',
+		'{"nothing":[],"requests":[{"max":18446744073709551615,"seconds":60},{"max":7,"seconds":90,"burst":15}]}', 1000, '{"clerk":["a"]}', '{"region":"eu"}')`)
+	execute(t, db, `INSERT INTO users VALUES ('orders', 'acme', 'u1', 1, 'Jo', '["clerk"]', '["Findings"]', 'active', '{"team":"a"}', 1000)`)
+	execute(t, db, `INSERT INTO credentials (id, api, tenant, user_id, kind, name, principal, environment, access, sandbox,
+		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, created_at, expires_at)
+		VALUES ('p1', 'orders', 'acme', 'u1', 'pat', 'robot', 'u1', 'live', 'read', 1, '["a"]', '["r"]', 'active', 'or_', 'abcd', 1, '["10.0.0.0/8"]', '{"owner":"me"}', 1000, 2000)`)
+	digest := testDigest("p1")
+	execute(t, db, `INSERT INTO secrets VALUES (?, 'p1', 3, NULL)`, digest[:])
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ofSecondVersion is what secondVersion has written.
+func ofSecondVersion() *sallyport.Credential {
+	at := time.UnixMilli(1000).UTC()
+	allowed := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	return &sallyport.Credential{
+		ID: "p1", API: "orders", Kind: "pat", Name: "robot", Principal: "u1", Environment: "live", Access: sallyport.Read, Sandbox: true,
+		Tenant: &sallyport.Tenant{
+			ID: "acme", API: "orders", Name: "Acme", Plan: "free", State: sallyport.Active, CreatedAt: at,
+			Limits: map[string][]sallyport.Window{"nothing": nil, "requests": {
+				{Max: 1<<64 - 1, Length: time.Minute},
+				{Max: 7, Length: 90 * time.Second, Algorithm: sallyport.Bucket, Burst: 15},
+			}},
+			Roles: map[string][]string{"clerk": {"a"}}, Attributes: map[string]string{"region": "eu"},
+		},
+		User: &sallyport.User{
+			ID: "u1", API: "orders", Tenant: "acme", Service: true, Name: "Jo", Roles: []string{"clerk"}, Off: []string{"Findings"},
+			State: sallyport.Active, Attributes: map[string]string{"team": "a"}, CreatedAt: at,
+		},
+		Scopes: []string{"a"}, Roles: []string{"r"}, State: sallyport.Active, Prefix: "or_", Last4: "abcd", Unchecked: true,
+		AllowedIPs: allowed, Networks: sallyport.NewNetworks(allowed), Attributes: map[string]string{"owner": "me"},
+		CreatedAt: at, ExpiresAt: time.UnixMilli(2000).UTC(),
+	}
+}
+
+func wantSecondVersion(t *testing.T, s *Store, want *sallyport.Credential) {
+	t.Helper()
+	got, err := s.ByDigest(t.Context(), testDigest("p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}), cmp.AllowUnexported(sallyport.Networks{})); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// What the second version has written means what it meant, before and after it
+// is written again; down to it and up again, what a tenant gets is as near as
+// the second version comes.
+func TestTablesOfTheSecondVersionReadRight(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.db")
+	secondVersion(t, path)
+	s, ctx := openTest(t, path), t.Context()
+	want := ofSecondVersion()
+	wantSecondVersion(t, s, want)
+	berlin := sallyport.Window{Max: 9, Calendar: sallyport.Week, Zone: "Europe/Berlin"}
+	if _, _, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
+		t.Limits["writes"] = []sallyport.Window{{Max: 5, Calendar: sallyport.Day}, berlin, {Max: 3, Calendar: sallyport.Month}}
+		t.Overrides = map[string]sallyport.Windows{"requests": {Unlimited: true}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateCredential(ctx, "", "", "p1", false, func(c *sallyport.Credential) error {
+		c.Plan, c.Overrides = "gold", map[string]sallyport.Windows{"writes": {List: []sallyport.Window{berlin}}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, path)
+	if _, err := migrationsOf(t, db).DownTo(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := schema(t, db), schema(t, emptyOf(t, 2)); !slices.Equal(got, want) {
+		t.Errorf("got tables\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	want.Tenant.Limits["writes"] = []sallyport.Window{
+		{Max: 5, Length: day}, {Max: 9, Length: 7 * day, Zone: "Europe/Berlin"}, {Max: 3, Length: 31 * day},
+	}
+	wantSecondVersion(t, openTest(t, path), want)
 }
 
 // schema lists the columns and indexes of db.

@@ -255,7 +255,8 @@ func TestSpoiltRowsAreRefused(t *testing.T) {
 	}
 	for _, spoil := range []string{
 		"access = 'all'", "state = 'valid'", "scopes = 'x'", "allowed_ips = '[\"everywhere\"]'", "sandbox = 7", "expires_at = 9.5e300",
-		"roles = '{}'", "attributes = '[]'", "unchecked = 2", "user_id = 'u9'",
+		"roles = '{}'", "attributes = '[]'", "overrides = '[]'", `overrides = '{"a":{"windows":[{"max":1,"seconds":1}],"unlimited":true}}'`,
+		`overrides = '{"b":{"windows":[{"max":1,"seconds":0,"calendar":"year"}]}}'`, `overrides = '{"c":{"windows":[{"max":1,"seconds":1,"algorithm":"leaky"}]}}'`, "unchecked = 2", "user_id = 'u9'",
 	} {
 		if err := s.CreateCredential(t.Context(), testNew(spoil)); err != nil {
 			t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 )
 
 // The columns of a tenant, in the order of tenantFields.
-const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.roles, t.attributes, t.created_at`
+const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.overrides, t.roles, t.attributes, t.created_at`
 
 func tenantFields(r *store.TenantRow) []any {
-	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.Roles, &r.Attributes, &r.CreatedAt}
+	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.Overrides, &r.Roles, &r.Attributes, &r.CreatedAt}
 }
 
 // CreateTenant keeps a new tenant. Its error wraps sallyport.ErrConflict where
@@ -24,9 +24,9 @@ func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
 		return err
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, roles, attributes, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.Roles, r.Attributes, r.CreatedAt)
+		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, overrides, roles, attributes, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.CreatedAt)
 		if err != nil {
 			return err
 		}
@@ -111,9 +111,9 @@ func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*s
 }
 
 func writeTenant(ctx context.Context, tx *sql.Tx, before, r store.TenantRow) (ended int, err error) {
-	_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, roles = ?, attributes = ?, created_at = ?
+	_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, overrides = ?, roles = ?, attributes = ?, created_at = ?
 		WHERE api = ? AND id = ?`,
-		r.Name, r.Plan, r.State, r.Limits, r.Roles, r.Attributes, r.CreatedAt, r.API, r.ID)
+		r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.CreatedAt, r.API, r.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -26,6 +26,8 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 		"broken roles":  func(t *sallyport.Tenant) { t.Roles = map[string][]string{"\xff": nil} },
 		"broken scopes": func(t *sallyport.Tenant) { t.Roles = map[string][]string{"a": {"\xff"}} },
 		"broken facts":  func(t *sallyport.Tenant) { t.Attributes = map[string]string{"a": "\xff"} },
+		"broken limits": func(t *sallyport.Tenant) { t.Limits = map[string][]sallyport.Window{"\xff": nil} },
+		"no override":   func(t *sallyport.Tenant) { t.Overrides["requests"] = sallyport.Windows{FromTenant: true} },
 	} {
 		bad := tenant("bad")
 		change(&bad)
@@ -45,7 +47,16 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 		"a NUL in its name": func(c *sallyport.Credential) { c.Name = "\x00" },
 		"a broken role":     func(c *sallyport.Credential) { c.Roles = []string{"\xff"} },
 		"a broken fact":     func(c *sallyport.Credential) { c.Attributes = map[string]string{"\xff": ""} },
-		"no user's id":      func(c *sallyport.Credential) { c.User = &sallyport.User{} },
+		"a broken plan":     func(c *sallyport.Credential) { c.Plan = "\xff" },
+		"a broken override": func(c *sallyport.Credential) { c.Overrides["\xff"] = sallyport.Windows{} },
+		"a broken zone":     overridden(sallyport.Window{Calendar: sallyport.Day, Zone: "\xff"}),
+		"an odd calendar":   overridden(sallyport.Window{Calendar: sallyport.Month + 1}),
+		"an odd algorithm":  overridden(sallyport.Window{Length: time.Second, Algorithm: sallyport.Bucket + 1}),
+		"half a second":     overridden(sallyport.Window{Length: time.Second / 2}),
+		"limits and none": func(c *sallyport.Credential) {
+			c.Overrides["requests"] = sallyport.Windows{List: []sallyport.Window{{Max: 1, Length: time.Second}}, Unlimited: true}
+		},
+		"no user's id": func(c *sallyport.Credential) { c.User = &sallyport.User{} },
 		"another API's user": func(c *sallyport.Credential) {
 			c.User = &sallyport.User{ID: "u1", API: "parcels"}
 		},
@@ -61,6 +72,13 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 	}
 	if err := s.CreateCredential(ctx, sallyport.NewCredential{Credential: credential("k1", "acme")}); err == nil {
 		t.Error("a credential without a digest was kept")
+	}
+}
+
+// overridden makes w what a credential gets.
+func overridden(w sallyport.Window) func(*sallyport.Credential) {
+	return func(c *sallyport.Credential) {
+		c.Overrides = map[string]sallyport.Windows{"requests": {List: []sallyport.Window{w}}}
 	}
 }
 
@@ -252,6 +270,7 @@ func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
 		ID: "k1", API: "orders", Kind: "pat", Name: "n", Principal: "p", Environment: "test", Access: sallyport.Write,
 		Scopes: []string{"admin"}, Roles: []string{"clerk"}, State: sallyport.Disabled, Prefix: "x_", Last4: "zzzz",
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Attributes: map[string]string{"owner": "you"},
+		Plan: "free", Overrides: map[string]sallyport.Windows{"writes": {Unlimited: true}},
 		CreatedAt: created, ExpiresAt: created.Add(time.Hour),
 	}, acme, nil)
 	got, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error {
@@ -328,7 +347,7 @@ func byDigest(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.ID != "k2" || got.Tenant.State != sallyport.Disabled || got.Tenant.Plan != "free" || len(got.Tenant.Limits) != 2 {
+	if got.ID != "k2" || got.Tenant.State != sallyport.Disabled || got.Tenant.Plan != "free" || len(got.Tenant.Limits) != 3 {
 		t.Errorf("got %+v of %+v", got, got.Tenant)
 	}
 	almost := digest("k2")
@@ -371,10 +390,13 @@ func noSharing(t *testing.T, ctx context.Context, s Store) {
 	mustCredential(t, ctx, s, k1)
 	spoil := func(c *sallyport.Credential) {
 		c.Scopes[0], c.Roles[0], c.AllowedIPs[0], c.Attributes["owner"] = "admin", "admin", netip.Prefix{}, "you"
+		c.Overrides["requests"].List[0].Max = 1000
+		c.Overrides["nothing"] = sallyport.Windows{Unlimited: true}
 		c.Tenant.State = sallyport.Revoked
 	}
 	spoil(&k1)
 	acme.Limits["requests"][0].Max = 1
+	acme.Overrides["requests"].List[0].Max = 1000
 	acme.Attributes["region"] = "us"
 	u1.Roles[0] = "admin"
 	for range 2 {
@@ -385,6 +407,7 @@ func noSharing(t *testing.T, ctx context.Context, s Store) {
 		u := user("u1", "acme")
 		same(t, got, kept(token("k1", "acme", "u1"), tenant("acme"), &u))
 		spoil(got)
+		got.Tenant.Overrides["requests"].List[0].Max = 1000
 		got.Tenant.Roles["nothing"] = []string{"admin"}
 		got.User.Roles[0], got.User.Off[0], got.User.Attributes["team"] = "admin", "none", "b"
 	}

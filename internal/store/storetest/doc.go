@@ -95,6 +95,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a refused change changes nothing", changeRefused},
 		{"a digest finds the credential and the tenant of now", byDigest},
 		{"every digest is told", digests},
+		{"overrides are changed one by one", overridesChange},
 		{"a roll ends the old secrets and adds one", rolls},
 		{"a roll that is refused changes nothing", rollsRefused},
 		{"a secret is renewed and its end is not", renewals},

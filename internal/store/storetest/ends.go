@@ -131,6 +131,7 @@ func tenantEndsTokens(t *testing.T, ctx context.Context, s Store) {
 		{"new", func(t *sallyport.Tenant) { t.Roles["nobody's"] = []string{"x"} }, nil},
 		{"another order", func(t *sallyport.Tenant) { t.Roles["auditor"] = []string{"y", "x", "y"} }, nil},
 		{"no role", func(t *sallyport.Tenant) { t.Name, t.Plan, t.Limits, t.Attributes = "", "", nil, nil }, nil},
+		{"overrides", func(t *sallyport.Tenant) { t.Overrides = overrides() }, nil},
 		{"disabled", func(t *sallyport.Tenant) { t.State = sallyport.Disabled }, nil},
 	} {
 		its := sallyport.Tenant{ID: c.tenant, API: "orders", State: sallyport.Active}

@@ -24,10 +24,31 @@ func tenant(id string) sallyport.Tenant {
 		Limits: map[string][]sallyport.Window{
 			"requests": {{Max: 1<<64 - 1, Length: time.Minute, Burst: 15}, {Max: 0, Length: 1000 * time.Hour}},
 			"writes":   {{Max: 3, Length: time.Second}},
+			"nothing":  nil,
 		},
+		Overrides:  overrides(),
 		Roles:      map[string][]string{"Prüfer <&>": {"devices:read", "größe:<&>"}, "nothing": nil},
 		Attributes: map[string]string{"region": "eu <1>", "": ""},
 		CreatedAt:  created,
+	}
+}
+
+// overrides are of every kind, with windows of every kind, also such as no
+// operator can write.
+func overrides() map[string]sallyport.Windows {
+	return map[string]sallyport.Windows{
+		"requests": {List: []sallyport.Window{
+			{Max: 1, Length: time.Minute, Algorithm: sallyport.Sliding},
+			{Max: 2, Length: time.Minute, Algorithm: sallyport.Bucket},
+			{Max: 3, Length: 90 * time.Second, Algorithm: sallyport.Bucket, Burst: 1000},
+			{Max: 4, Calendar: sallyport.Day},
+			{Max: 5, Calendar: sallyport.Week, Zone: "Europe/Berlin"},
+			{Max: 1<<64 - 1, Calendar: sallyport.Month, Zone: "Größe <&>"},
+			{Length: time.Hour, Calendar: sallyport.Month, Algorithm: sallyport.Sliding, Burst: 1<<32 - 1},
+			{},
+		}},
+		"Größe <&>": {Unlimited: true},
+		"nothing":   {},
 	}
 }
 
@@ -53,7 +74,8 @@ func credential(id, tenantID string) sallyport.Credential {
 		State: sallyport.Active, Prefix: "orders_live_", Last4: "a1B2", Unchecked: true,
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
 		Attributes: map[string]string{"owner": "<me>"},
-		CreatedAt:  created, ExpiresAt: created.Add(90 * 24 * time.Hour),
+		Plan:       "größer <&>", Overrides: overrides(),
+		CreatedAt: created, ExpiresAt: created.Add(90 * 24 * time.Hour),
 	}
 }
 

@@ -106,6 +106,8 @@ func rollsRefused(t *testing.T, ctx context.Context, s Store) {
 		"an error":         {"acme", "k1", func(c found, _ *sallyport.Roll) { c.Last4 = "new4" }, no, no},
 		"the id":           {"acme", "k1", func(c found, _ *sallyport.Roll) { c.ID = "k3" }, nil, broken},
 		"the scopes":       {"acme", "k1", func(c found, _ *sallyport.Roll) { c.Scopes = nil }, nil, broken},
+		"the plan":         {"acme", "k1", func(c found, _ *sallyport.Roll) { c.Plan = "" }, nil, broken},
+		"the overrides":    {"acme", "k1", func(c found, _ *sallyport.Roll) { c.Overrides["nothing"] = sallyport.Windows{Unlimited: true} }, nil, broken},
 		"the state":        {"acme", "k1", func(c found, _ *sallyport.Roll) { c.State = sallyport.Disabled }, nil, broken},
 		"the prefix":       {"acme", "k1", func(c found, _ *sallyport.Roll) { c.Prefix = "x_" }, nil, broken},
 	} {

@@ -145,10 +145,11 @@ func tenantUpdate(t *testing.T, ctx context.Context, s Store) {
 	want := tenant("acme")
 	want.Name, want.Plan, want.State = "New", "free", sallyport.Disabled
 	want.Limits = map[string][]sallyport.Window{"requests": {{Max: 7, Length: time.Hour}}}
+	want.Overrides = map[string]sallyport.Windows{"writes": {List: []sallyport.Window{{Max: 9, Calendar: sallyport.Day, Zone: "Asia/Tokyo"}}}}
 	want.Roles, want.Attributes = map[string][]string{"clerk": {"devices:write"}}, map[string]string{"region": "us"}
 	got, ended, err := s.UpdateTenant(ctx, "orders", "acme", func(t *sallyport.Tenant) error {
 		t.Name, t.Plan, t.State, t.Limits = want.Name, want.Plan, want.State, want.Limits
-		t.Roles, t.Attributes = want.Roles, want.Attributes
+		t.Overrides, t.Roles, t.Attributes = want.Overrides, want.Roles, want.Attributes
 		return nil
 	})
 	if err != nil || ended != 0 {

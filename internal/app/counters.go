@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/ratelimit"
+)
+
+// sweepEvery is how often counters in this process that cannot matter any more
+// are forgotten.
+const sweepEvery = time.Minute
+
+// openCounters opens what the configuration counts with.
+func (a *App) openCounters(c *config.Config) error {
+	memory := ratelimit.NewMemory()
+	a.counters, a.memory = memory, memory
+	path := c.CountersFile()
+	if path == "" {
+		return nil
+	}
+	journal, lost, err := ratelimit.OpenJournal(path, memory, a.now())
+	if err != nil {
+		return err
+	}
+	if lost != nil {
+		a.log.Error("counters were not all read; what is missing counts from nothing", "file", path, "error", lost)
+	}
+	if a.journal = journal; journal.Waiting() {
+		a.log.Info("counters are another process's until it ends; what it has counted is added then", "file", path)
+	}
+	return nil
+}
+
+// keepCounters keeps the counters of this process until ctx ends.
+func (a *App) keepCounters(ctx context.Context) {
+	if a.journal != nil {
+		a.background.Go(func() {
+			a.journal.Run(ctx, a.now, func(err error) { a.log.Error("counters are not kept", "error", err) })
+		})
+	}
+	if a.memory == nil {
+		return
+	}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			a.memory.Sweep(a.now())
+		}
+	}
+}
+
+// closeCounters keeps what was counted last.
+func (a *App) closeCounters() {
+	if a.journal != nil {
+		if err := a.journal.Close(a.now()); err != nil {
+			a.log.Error("close counters", "error", err)
+		}
+	}
+}
+
+// limitsAsSeen shows administrators the counters.
+type limitsAsSeen struct {
+	counters ratelimit.Counters
+	slots    *ratelimit.Slots
+	now      func() time.Time
+}
+
+var _ admin.Limits = limitsAsSeen{}
+
+func (l limitsAsSeen) call(s *sallyport.Subject, charges []sallyport.Charge, hits uint64) ratelimit.Call {
+	return ratelimit.Call{Now: l.now(), Subject: s, Charges: charges, Hits: hits}
+}
+
+func (l limitsAsSeen) Look(ctx context.Context, s *sallyport.Subject, charges []sallyport.Charge) ([]admin.Standing, error) {
+	seen, err := l.counters.Look(ctx, l.call(s, charges, 0))
+	if err != nil {
+		return nil, fmt.Errorf("look at counters: %w", err)
+	}
+	all := make([]admin.Standing, len(seen))
+	for i, one := range seen {
+		all[i] = admin.Standing(one)
+	}
+	return all, nil
+}
+
+func (l limitsAsSeen) Reset(ctx context.Context, s *sallyport.Subject, charges []sallyport.Charge) error {
+	return l.counters.Reset(ctx, l.call(s, charges, 0))
+}
+
+func (l limitsAsSeen) Refund(ctx context.Context, s *sallyport.Subject, charges []sallyport.Charge, hits uint64) error {
+	return l.counters.Refund(ctx, l.call(s, charges, hits))
+}
+
+func (l limitsAsSeen) InFlight(s *sallyport.Subject, limit *sallyport.Limit) int {
+	return l.slots.InFlight(limit, s)
+}

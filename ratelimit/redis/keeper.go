@@ -1,0 +1,258 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// part is a range of slots that is lost and joined as one: all of them, or in a
+// cluster a small range, so that a lost master takes few others with it.
+type part struct {
+	lost  atomic.Bool
+	slow  atomic.Int32           // calls in a row that got no answer in time
+	probe atomic.Pointer[string] // a tag in the range: that of the call that lost it
+
+	// joining is held for writing when lost becomes false, and for reading while
+	// a call is answered alone, so that none is noted as owed too late.
+	joining sync.RWMutex
+	debts   debts
+}
+
+// Bounds of how loss is told and mended.
+const (
+	slowCalls    = 3 // in a row are a loss
+	clusterParts = 64
+	probeEvery   = 100 * time.Millisecond
+	patience     = 5 // probes of a cluster that is wholly lost, before it is connected to anew
+)
+
+// newParts returns the parts, all of them lost.
+func newParts(cluster bool) []*part {
+	n, debtors := 1, mostDebtors
+	if cluster {
+		n, debtors = clusterParts, mostClusterDebtors
+	}
+	parts := make([]*part, n)
+	for found, i := 0, 0; found < n; i++ {
+		tag := strconv.Itoa(i)
+		if at := partOf(tag, n); parts[at] == nil {
+			parts[at] = &part{debts: debts{most: debtors}}
+			parts[at].probe.Store(&tag)
+			parts[at].lost.Store(true)
+			found++
+		}
+	}
+	return parts
+}
+
+func partOf(tag string, parts int) int { return slot(tag) * parts / slotCount }
+
+func (c *Counters) part(tag string) *part {
+	if len(c.parts) == 1 {
+		return c.parts[0]
+	}
+	return c.parts[partOf(tag, len(c.parts))]
+}
+
+var errLost = errors.New("not connected")
+
+// run calls the script. A failure is counted, and may lose the part.
+func (c *Counters) run(ctx context.Context, tag string, keys []string, numbers []byte) (string, *failure) {
+	p := c.part(tag)
+	if p.lost.Load() {
+		return "", &failure{cause: errLost}
+	}
+	c.calls.Add(1)
+	text, f := c.send(ctx, p, keys, numbers)
+	if f == nil {
+		if p.slow.Load() > 0 {
+			p.slow.Store(0)
+		}
+		return text, nil
+	}
+	c.failed.Add(1)
+	if !f.own && (!f.slow || p.slow.Add(1) >= slowCalls) {
+		c.lose(p, tag, f.cause)
+	}
+	return "", f
+}
+
+// send waits for room and for the answer, together no longer than the timeout.
+func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []byte) (string, *failure) {
+	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	select {
+	case c.room <- struct{}{}:
+	default:
+		select {
+		case c.room <- struct{}{}:
+		case <-bounded.Done():
+			return "", &failure{cause: bounded.Err(), slow: ctx.Err() == nil, own: ctx.Err() != nil}
+		}
+	}
+	defer func() { <-c.room }()
+	l := c.link.Load()
+	if l == nil || p.lost.Load() {
+		return "", &failure{cause: errLost, own: true}
+	}
+	text, err := c.script.Exec(bounded, l.client, keys, []string{rueidis.BinaryString(numbers)}).ToString()
+	if err == nil {
+		return text, nil
+	}
+	f := failed(err)
+	if ctx.Err() != nil { // the caller's time was up before ours
+		f.own = true
+	}
+	return "", f
+}
+
+// lose notes that Redis does not answer for p.
+func (c *Counters) lose(p *part, tag string, cause error) {
+	if !p.lost.CompareAndSwap(false, true) {
+		return
+	}
+	c.losses.Add(1)
+	p.probe.Store(&tag)
+	c.note(cause)
+	select {
+	case c.changed <- struct{}{}:
+	default: // the keeper has not looked since the last one
+	}
+}
+
+// note remembers since when the counters are as they are, and why.
+func (c *Counters) note(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cause != nil {
+		c.cause = cause
+	}
+	c.since = time.Now()
+}
+
+// keep joins what is lost, until ctx ends. It closes first after the first try.
+func (c *Counters) keep(ctx context.Context, first chan<- struct{}) {
+	defer close(c.ended)
+	defer c.drop()
+	told, tries := -1, 0
+	for {
+		if tries++; c.lostParts() == 0 {
+			tries = 0
+		} else {
+			c.mend(ctx, tries)
+		}
+		if first != nil {
+			close(first)
+			first = nil
+		}
+		if lost := c.lostParts(); lost != told {
+			told = lost
+			if c.options.Changed != nil {
+				c.options.Changed(c.State())
+			}
+		}
+		var again <-chan time.Time
+		if c.lostParts() > 0 {
+			again = time.After(probeEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+		case <-c.changed:
+			tries = 0
+		}
+	}
+}
+
+func (c *Counters) lostParts() (n int) {
+	for _, p := range c.parts {
+		if p.lost.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// mend tries once to join every part that is lost. Where nothing is left of the
+// connection it begins anew: at a hung server, rueidis would go on waiting.
+func (c *Counters) mend(ctx context.Context, tries int) {
+	l := c.link.Load()
+	if l != nil && (len(c.parts) == 1 || c.lostParts() == len(c.parts) && tries%patience == 0) {
+		c.drop()
+		l = nil
+	}
+	if l == nil {
+		fresh, err := c.options.open()
+		if err != nil {
+			c.blame(err)
+			return
+		}
+		l = fresh
+	} else {
+		l.cut(time.Now().Add(-c.options.Timeout))
+	}
+	var wg sync.WaitGroup
+	var joined atomic.Int32
+	for _, p := range c.parts {
+		if p.lost.Load() {
+			wg.Go(func() {
+				if c.answers(ctx, l, p) && c.carry(ctx, l, p) {
+					joined.Add(1)
+					c.join(ctx, l, p)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if joined.Load() > 0 {
+		c.note(nil)
+	} else if c.link.Load() != l { // a link that serves nothing
+		l.close()
+	}
+}
+
+// blame notes why the counters cannot be joined, where that is news.
+func (c *Counters) blame(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cause = err
+}
+
+// answers reports whether Redis serves a call that writes in p's range.
+func (c *Counters) answers(ctx context.Context, l *link, p *part) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	numbers := c.appendHead(appendList(nil, 5), modeProbe, 0, false, false)
+	key := c.options.Prefix + "{" + *p.probe.Load() + "}" + string(rune(probeKey))
+	err := c.script.Exec(ctx, l.client, []string{key}, []string{rueidis.BinaryString(numbers)}).Error()
+	if err != nil {
+		c.blame(err)
+	}
+	return err == nil
+}
+
+// join lets calls in p's range go to Redis again, and then adds what was taken
+// alone since most of it was carried.
+func (c *Counters) join(ctx context.Context, l *link, p *part) {
+	p.joining.Lock()
+	c.link.Store(l)
+	p.slow.Store(0)
+	p.lost.Store(false)
+	p.joining.Unlock()
+	c.carry(ctx, l, p)
+}
+
+// drop ends the link, so that calls that still wait on it fail at once.
+func (c *Counters) drop() {
+	if l := c.link.Swap(nil); l != nil {
+		l.cut(time.Time{})
+		c.links.Go(l.close)
+	}
+}
