@@ -19,6 +19,7 @@ type Decision struct {
 	Lease      bool     // slots are held until the request ends
 	Hits       uint64   // what the request counts for, where it is counted
 	Verdict    Verdict
+	Over       string // the name of a limit in shadow that would have refused; "" for none
 	RequestID  string
 	Missing    string // the scope that was missing
 }

@@ -52,3 +52,10 @@ func (f Fault) String() string {
 	}
 	return b.String()
 }
+
+// RefusesAnyway reports whether err, of counters that could not be asked, is to
+// refuse the request whatever its API says of such failures.
+func RefusesAnyway(err error) bool {
+	var closed interface{ Closed() bool }
+	return errors.As(err, &closed) && closed.Closed()
+}

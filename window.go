@@ -32,7 +32,8 @@ const (
 	// Sliding never allows more than Max in any Length, wherever it begins.
 	Sliding
 	// Bucket holds Size tokens when rested and refills Max a Length; besides,
-	// it never allows more than Size in any Length.
+	// it never allows more than Size in any Length. Over many it allows Max in
+	// each and Size once: who wants less writes a Sliding window beside it.
 	Bucket
 )
 

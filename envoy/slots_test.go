@@ -201,10 +201,10 @@ func (l *live) breakOff(key string) {
 
 // storm is how many requests a storm has in all: few by default, 50,000 where
 // SALLYPORT_STORM says so.
-func storm(t *testing.T) int {
+func storm() int {
 	n, err := strconv.Atoi(os.Getenv("SALLYPORT_STORM"))
 	if err != nil {
-		return 6000
+		return 3000
 	}
 	return n
 }
@@ -265,7 +265,7 @@ func TestNoSlotIsLeftByAStorm(t *testing.T) {
 			d := holdSlots(l, 20*time.Millisecond, true)
 			l.onUpstream(rough)
 			began := time.Now()
-			l.rage(storm(t) / 2)
+			l.rage(storm() / 2)
 			l.none()
 			if got := l.stat("cluster.sallyport_accesslog.upstream_cx_destroy_with_active_rq"); got != "0" {
 				t.Errorf("%s connections of the access log broke", got)
@@ -305,7 +305,7 @@ func TestNeverAboveIsNeverRefused(t *testing.T) {
 	for name, client := range callers(slotsEach) {
 		t.Run(name, func(t *testing.T) {
 			most.Store(0)
-			n := storm(t) / 5
+			n := storm() / 5
 			var all sync.WaitGroup
 			var left, bad atomic.Int64
 			left.Store(int64(n))

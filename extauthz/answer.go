@@ -313,6 +313,7 @@ func (c *call) metadata(d *sallyport.Decision) {
 			}
 		}
 	}
+	c.meta("shadow_limit", d.Over)
 	if d.Lease {
 		sid, _ := c.Request.Header(headerSID)
 		c.meta("lease", sid)

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -25,11 +26,12 @@ type Limiter interface {
 
 // Slots keep how many requests are in flight. Hold takes one of every limit
 // under sid, or none and says which limit was full; it may wait a moment for
-// one. Free gives back what sid holds. An error means that they could not be
-// asked. Safe for concurrent use.
+// one. Free gives back what sid holds. InFlight is how many s has under limit. An
+// error means that they could not be asked. Safe for concurrent use.
 type Slots interface {
 	Hold(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, limits []*sallyport.Limit) (full *sallyport.Limit, err error)
 	Free(sid string)
+	InFlight(limit *sallyport.Limit, s *sallyport.Subject) int
 }
 
 // Authorizer decides. Safe for concurrent use; a policy may be put in
@@ -236,9 +238,14 @@ func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyp
 	switch {
 	case err == nil && full == nil:
 		d.Lease = true
+		for _, l := range d.Slots {
+			if l.Shadow && a.slots.InFlight(l, &d.Subject) > int(l.Concurrency) {
+				d.Over = l.Name
+			}
+		}
 	case err == nil, ctx.Err() != nil: // nobody waits for the answer any more
 		d.Reason = sallyport.ConcurrencyExhausted
-	case !d.API.OnFailure.QuotaOpen:
+	case !d.API.OnFailure.QuotaOpen, sallyport.RefusesAnyway(err):
 		d.Reason = sallyport.CountersFailed
 	}
 }
@@ -273,10 +280,11 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 	switch {
 	case err == nil && (verdict.Allowed || hits == 0):
 		d.Verdict = verdict
+		d.Over = cmp.Or(verdict.Shadow, d.Over)
 	case err == nil:
 		d.Verdict, d.Reason = verdict, sallyport.QuotaExhausted
 		a.release(req, d)
-	case hits > 0 && !d.API.OnFailure.QuotaOpen:
+	case hits > 0 && (!d.API.OnFailure.QuotaOpen || sallyport.RefusesAnyway(err)):
 		d.Reason = sallyport.CountersFailed
 		a.release(req, d)
 	}

@@ -24,6 +24,8 @@ func (l *lent) Hold(_ context.Context, _ time.Time, sid string, _ *sallyport.Sub
 	return l.full, l.err
 }
 
+func (l *lent) InFlight(*sallyport.Limit, *sallyport.Subject) int { return 0 }
+
 func (l *lent) Free(sid string) { delete(l.held, sid) }
 
 // newSlotGate is a gate where requests hold slots.

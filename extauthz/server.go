@@ -74,6 +74,10 @@ func (s *Server) check(ctx context.Context, c *call) {
 // fail makes c's answer a refusal for reason, whatever was decided before, in
 // the shape of the API where that much of the request can be read.
 func (s *Server) fail(rules *rules, c *call, reason sallyport.Reason) {
+	if c.Decision.Lease {
+		sid, _ := c.Request.Header(headerSID)
+		s.authorizer.slots.Free(sid) // the answer will tell of no lease
+	}
 	c.Decision.Reset()
 	c.reply.reset()
 	c.Decision.Reason, c.Decision.At = reason, s.authorizer.now()

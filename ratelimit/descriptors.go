@@ -194,7 +194,8 @@ func tallied(list []asked) []Tally {
 // answer says what came of the counting, descriptor by descriptor.
 func (s *Server) answer(list []asked, tallies []Tally, d *Directories, now time.Time) *rlsv3.RateLimitResponse {
 	resp := &rlsv3.RateLimitResponse{OverallCode: rlsv3.RateLimitResponse_OK}
-	closest := sallyport.Verdict{Allowed: true, Remaining: math.MaxUint64}
+	closest := sallyport.Verdict{Allowed: true, Remaining: math.MaxUint32}
+	var retry time.Duration
 	words := map[string]any{}
 	for i := range list {
 		one := &list[i]
@@ -216,18 +217,19 @@ func (s *Server) answer(list []asked, tallies []Tally, d *Directories, now time.
 		st.CurrentLimit = currentLimit(one.rule.Name, t.Window.Max, &t.Window)
 		st.CurrentLimit.Unit, st.CurrentLimit.UnitMultiplier = asWritten(one.rule)
 		st.LimitRemaining = uint32(less(t.Window.Max, t.Used))
-		st.DurationUntilReset = durationpb.New(time.Duration(t.Reset.Unix()-now.Unix()) * time.Second)
+		st.DurationUntilReset = durationpb.New(time.Duration(max(1, t.Reset.Unix()-now.Unix())) * time.Second) // counters may have another clock
 		refuses := over && !one.rule.Shadow && !one.rule.Quota
 		if refuses {
 			st.Code, resp.OverallCode = rlsv3.RateLimitResponse_OVER_LIMIT, rlsv3.RateLimitResponse_OVER_LIMIT
 		}
-		if left := uint64(st.LimitRemaining); left < closest.Remaining || refuses && closest.Allowed {
+		if left := uint64(st.LimitRemaining); left < closest.Remaining || refuses {
 			closest = sallyport.Verdict{Known: true, Allowed: !refuses, Limit: t.Window.Max, Remaining: left, Reset: t.Reset, Window: t.Window}
 		}
 		if refuses {
-			closest.RetryAfter = max(closest.RetryAfter, wholeSeconds(t.Reset.Sub(now)))
+			retry = max(retry, wholeSeconds(t.Reset.Sub(now)))
 		}
 	}
+	closest.RetryAfter = retry
 	if len(words) > 0 {
 		resp.DynamicMetadata, _ = structpb.NewStruct(words) // the loader holds that it can be one
 	}

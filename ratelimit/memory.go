@@ -66,7 +66,8 @@ type located struct {
 
 // batch is the counters of one call.
 type batch struct {
-	calls []located
+	calls []located // in the order of their charges
+	order []uint32  // their shards, ascending
 	text  []byte
 	now   moment
 }
@@ -76,8 +77,9 @@ func (b *batch) key(i int) []byte { return b.text[b.calls[i].from:b.calls[i].to]
 // Take implements Counters. It never fails.
 func (m *Memory) Take(_ context.Context, call Call) (v sallyport.Verdict, _ error) {
 	var few [4]located
+	var order [4]uint32
 	var text [256]byte
-	b, id := m.locate(batch{few[:0], text[:0], at(call.Now)}, &call)
+	b, id := m.locate(batch{few[:0], order[:0], text[:0], at(call.Now)}, &call)
 	if len(b.calls) == 0 {
 		return sallyport.Verdict{Allowed: true}, nil
 	}
@@ -117,12 +119,14 @@ func (m *Memory) locate(b batch, call *Call) (_ batch, id uint64) {
 		}
 		hash := maphash.Bytes(m.seed, key)
 		id ^= hash
-		b.calls = append(b.calls, located{&call.Charges[i], from, len(b.text), uint32(hash % shardCount)})
+		shard := uint32(hash % shardCount)
+		b.calls = append(b.calls, located{&call.Charges[i], from, len(b.text), shard})
+		b.order = append(b.order, shard)
 	}
 	// Shards are locked in one order, so that two calls never wait for each
 	// other.
-	if len(b.calls) > 1 {
-		slices.SortFunc(b.calls, func(x, y located) int { return int(x.shard) - int(y.shard) })
+	if len(b.order) > 1 {
+		slices.Sort(b.order)
 	}
 	return b, id
 }
@@ -137,17 +141,17 @@ func (b *batch) names(key []byte) bool {
 }
 
 func (m *Memory) lock(b *batch) {
-	for i := range b.calls {
-		if i == 0 || b.calls[i].shard != b.calls[i-1].shard {
-			m.shards[b.calls[i].shard].mu.Lock()
+	for i, shard := range b.order {
+		if i == 0 || shard != b.order[i-1] {
+			m.shards[shard].mu.Lock()
 		}
 	}
 }
 
 func (m *Memory) unlock(b *batch) {
-	for i := range b.calls {
-		if i == 0 || b.calls[i].shard != b.calls[i-1].shard {
-			m.shards[b.calls[i].shard].mu.Unlock()
+	for i, shard := range b.order {
+		if i == 0 || shard != b.order[i-1] {
+			m.shards[shard].mu.Unlock()
 		}
 	}
 }
@@ -357,7 +361,7 @@ func (c *counter) slot(k kind) *slot {
 // dead reports whether nothing that c counted can matter any more.
 func (c *counter) dead(second int64) bool {
 	for i := range c.slots {
-		if s := &c.slots[i]; s.used > 0 && s.until() > second {
+		if s := &c.slots[i]; (s.used > 0 || s.marks.sum() > 0) && s.until() > second {
 			return false
 		}
 	}
@@ -367,16 +371,17 @@ func (c *counter) dead(second int64) bool {
 // until is a second at which nothing of s is left to count. A bucket that is
 // fuller than its window allows, after a plan has shrunk, lives longer.
 func (s *slot) until() int64 {
-	switch s.kind.algorithm() {
-	case sallyport.Fixed:
+	if s.kind.algorithm() == sallyport.Fixed {
 		return s.start + s.kind.longest()
-	case sallyport.Bucket:
-		return s.start/1e6 + 16*s.kind.longest()
 	}
-	if s.marks == nil || len(s.marks.list) == 0 {
-		return 0
+	until := int64(0)
+	if s.kind.algorithm() == sallyport.Bucket && s.used > 0 {
+		until = s.start/1e6 + 16*s.kind.longest()
 	}
-	return s.marks.list[len(s.marks.list)-1].at/1e6 + s.kind.longest() + 1
+	if s.marks.sum() > 0 {
+		until = max(until, s.marks.list[len(s.marks.list)-1].at/1e6+s.kind.longest()+1)
+	}
+	return until
 }
 
 // Len returns how many counters are held, dead ones included.

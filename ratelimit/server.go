@@ -53,7 +53,8 @@ type Recorder interface {
 	Refused(d *sallyport.Decision)
 }
 
-// Counted is what came of one descriptor of a domain that is not ours.
+// Counted is what came of one descriptor of a domain that is not ours, and of a
+// limit in shadow that would have refused.
 type Counted struct {
 	Rule   string // the rule's name among metrics: there are as many as rules
 	Detail string // a name that tells more, of which there may be as many as clients; "" for none
@@ -128,7 +129,7 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	}
 	verdict, err := s.counters.Take(ctx, Call{Now: now, SID: d.sid, Subject: &d.subject, Charges: d.charges, Hits: d.hits})
 	switch {
-	case err != nil && d.api.OnFailure.QuotaOpen:
+	case err != nil && d.api.OnFailure.QuotaOpen && !sallyport.RefusesAnyway(err):
 		s.record(&d, sallyport.CountersFailed, now)
 		return allow(req), nil
 	case err != nil:
@@ -137,6 +138,9 @@ func (s *Server) ShouldRateLimit(ctx context.Context, req *rlsv3.RateLimitReques
 	case !verdict.Allowed:
 		s.record(&d, sallyport.QuotaExhausted, now)
 		return d.refuse(req, &verdict, now), nil
+	}
+	if verdict.Shadow != "" {
+		s.recorder.Counted(Counted{Rule: d.subject.API + "." + verdict.Shadow, Hits: d.hits, Over: true, Shadow: true})
 	}
 	s.record(&d, sallyport.Allowed, now)
 	return d.grant(req, &verdict, now), nil

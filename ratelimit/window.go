@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -191,13 +192,14 @@ func (m *marks) expire(w *sallyport.Window, now int64) {
 	if m == nil {
 		return
 	}
-	length := w.Length.Microseconds()
-	old := 0
-	for old < len(m.list) && (m.list[old].at+length <= now || m.list[old].at > now+length) {
-		old++
+	length, n := w.Length.Microseconds(), len(m.list)
+	if n == 0 || m.list[0].at+length > now && m.list[n-1].at <= now+length {
+		return
 	}
-	if old > 0 {
-		m.list = m.list[:copy(m.list, m.list[old:])]
+	m.list = slices.DeleteFunc(m.list, func(one mark) bool {
+		return one.at+length <= now || one.at > now+length // the clock came back from far ahead
+	})
+	if len(m.list) < n {
 		m.total = 0
 		for i := range m.list {
 			m.total = plus(m.total, m.list[i].hits)

@@ -127,7 +127,7 @@ var homes = []home{
 	// tests of envoy stand in for both services, those from outside ask as a
 	// proxy would.
 	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy", "tests/e2e"}},
-	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy"}},
+	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy", "tests/e2e"}},
 	{"google.golang.org/genproto", nil, []string{"extauthz", "envoy"}},
 	// Generated types: ratelimit's server speaks them, app registers them. For
 	// extauthz and envoy they are what tests compare with.

@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/ratelimit"
+	"github.com/sallyport/sallyport/ratelimit/redis"
 )
 
 // Options is what a server needs besides its configuration.
@@ -46,6 +47,7 @@ type App struct {
 	counters   ratelimit.Counters
 	memory     *ratelimit.Memory  // the same, where they are in this process
 	journal    *ratelimit.Journal // of memory; nil where it is not kept
+	redis      *redis.Counters    // the same, where instances share them
 	slots      *ratelimit.Slots
 	streams    *ratelimit.AccessLog
 
@@ -99,13 +101,14 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.checks, a.reloads = new(telemetry.Checks), new(telemetry.Reloads)
-	if err := a.openCounters(o.Config); err != nil {
+	if err := a.openCounters(ctx, o.Config); err != nil {
 		return nil, err
 	}
 	a.slots = ratelimit.NewSlots(o.Now)
 	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
 	registry := prometheus.NewRegistry()
-	record, rules := recorders{a.checks}, new(telemetry.Rules)
+	rules := new(telemetry.Rules)
+	record := recorders{a.checks, shadowRecorder{rules}}
 	var log *telemetry.Log
 	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
 		log = telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
@@ -119,6 +122,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.openDirectories(o.Config)
 	a.newGRPC(extauthz.NewServer(a.authorizer, record))
+	if a.redis != nil {
+		registry.MustRegister(telemetry.Counters(a.redisState))
+	}
+	registry.MustRegister(telemetry.Slots{Held: a.slots.Held, Expired: a.slots.Expired, Malformed: a.streams.Malformed})
 	registry.MustRegister(a.checks, a.reloads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err
@@ -135,6 +142,15 @@ type recorders []extauthz.Recorder
 func (r recorders) Record(d *sallyport.Decision, took time.Duration) {
 	for _, one := range r {
 		one.Record(d, took)
+	}
+}
+
+// shadowRecorder counts what limits in shadow would have refused in a Check.
+type shadowRecorder struct{ rules *telemetry.Rules }
+
+func (r shadowRecorder) Record(d *sallyport.Decision, _ time.Duration) {
+	if d.Over != "" {
+		r.rules.Record(d.Subject.API+"."+d.Over, "", max(1, d.Hits), true, true)
 	}
 }
 

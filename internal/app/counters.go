@@ -16,7 +16,10 @@ import (
 const sweepEvery = time.Minute
 
 // openCounters opens what the configuration counts with.
-func (a *App) openCounters(c *config.Config) error {
+func (a *App) openCounters(ctx context.Context, c *config.Config) error {
+	if len(c.Counters.Redis) > 0 {
+		return a.openRedis(ctx, &c.Counters)
+	}
 	memory := ratelimit.NewMemory()
 	a.counters, a.memory = memory, memory
 	path := c.CountersFile()
@@ -60,6 +63,9 @@ func (a *App) keepCounters(ctx context.Context) {
 
 // closeCounters keeps what was counted last.
 func (a *App) closeCounters() {
+	if a.redis != nil {
+		a.redis.Close()
+	}
 	if a.journal != nil {
 		if err := a.journal.Close(a.now()); err != nil {
 			a.log.Error("close counters", "error", err)

@@ -19,8 +19,11 @@ type directories struct {
 	poll   time.Duration
 	closed bool
 	names  *sallyport.QuotaHeaders
-	told   []sallyport.Fault // that have been logged
-	ready  bool
+
+	// What was loaded and told the last time.
+	ready   bool
+	faults  []sallyport.Fault
+	notices []sallyport.Fault
 }
 
 // openDirectories reads the folders for the first time. Faults keep the server
@@ -33,26 +36,34 @@ func (a *App) openDirectories(c *config.Config) {
 		loader: directory.NewLoader(c.RateLimit.Directories...),
 		poll:   time.Duration(c.RateLimit.Poll), closed: c.Counters.OnLoss == "closed", names: c.RateLimit.Tell,
 	}
-	a.loadDirectories()
+	a.loadDirectories(true)
 }
 
-// loadDirectories puts in force what the folders say now, if that has changed.
-func (a *App) loadDirectories() {
+// loadDirectories puts in force what the folders say now, if that has changed or
+// it is the first time, and tells what is new of faults and notices.
+func (a *App) loadDirectories(first bool) {
 	d := a.directories
-	set, changed, ready, faults := d.loader.Load()
-	if changed || ready != d.ready || d.told == nil {
-		d.ready = ready
-		a.limits.Enforce(&ratelimit.Directories{Set: set, Ready: ready, Headers: d.names, Closed: d.closed})
-		a.log.Info("rate limit files loaded", "domains", len(set.Domains()), "faults", len(faults), "ready", ready)
+	l := d.loader.Load()
+	if first || l.Changed || l.Ready != d.ready {
+		a.limits.Enforce(&ratelimit.Directories{Set: l.Set, Ready: l.Ready, Headers: d.names, Closed: d.closed})
+		a.log.Info("rate limit files loaded", "domains", len(l.Set.Domains()), "faults", len(l.Faults), "ready", l.Ready)
 	}
-	if !slices.Equal(faults, d.told) {
-		for _, f := range faults {
+	differ := !slices.Equal(l.Faults, d.faults)
+	if differ {
+		for _, f := range l.Faults {
 			a.log.Error("a rate limit file is kept out", "fault", f.String())
 		}
-		a.reloads.Record(len(faults) == 0, a.now())
 	}
-	d.told = append([]sallyport.Fault{}, faults...)
-	if a.directoriesReady.Swap(ready) != ready && a.health != nil {
+	if differ || l.Changed && !first {
+		a.reloads.Record(len(l.Faults) == 0, a.now())
+	}
+	if !slices.Equal(l.Notices, d.notices) {
+		for _, n := range l.Notices {
+			a.log.Warn("rate limit file", "notice", n.String())
+		}
+	}
+	d.ready, d.faults, d.notices = l.Ready, l.Faults, l.Notices
+	if a.directoriesReady.Swap(l.Ready) != l.Ready && a.health != nil {
 		a.serving()
 	}
 }
@@ -75,7 +86,7 @@ func (a *App) watchDirectories(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.loadDirectories()
+			a.loadDirectories(false)
 		}
 	}
 }

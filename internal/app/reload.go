@@ -86,6 +86,9 @@ func (a *App) enforce(p *sallyport.Policy) error {
 		return fmt.Errorf("policy: %w", err)
 	}
 	a.checks.Know(p)
+	if a.redis != nil {
+		a.redis.Know(p)
+	}
 	limits() // first: what a Check names, the rate limit service has to know
 	checks()
 	a.policy.Store(p)

@@ -24,7 +24,7 @@ const (
 	modeSentinel = "sentinel"
 
 	usualPrefix    = "sallyport:"
-	usualTimeout   = Duration(20 * time.Millisecond)
+	usualTimeout   = Duration(100 * time.Millisecond) // a machine that is busy for a moment must not turn callers away
 	maxCallTimeout = 10 * time.Second
 	maxDatabase    = 1 << 16
 	maxBatch       = 1_000_000

@@ -14,7 +14,7 @@ import (
 
 // usual is a Redis of which only the addresses were said.
 func usual(addresses ...string) config.Counters {
-	return config.Counters{Redis: addresses, Mode: "single", Prefix: "sallyport:", Timeout: config.Duration(20 * time.Millisecond), Share: 100}
+	return config.Counters{Redis: addresses, Mode: "single", Prefix: "sallyport:", Timeout: config.Duration(100 * time.Millisecond), Share: 100}
 }
 
 func TestCounters(t *testing.T) {
@@ -48,7 +48,7 @@ func TestCounters(t *testing.T) {
 		"{redis: [rediss://a, rediss://b:2], mode: sentinel, master: m, tls: {ca: ca.pem, certificate: c.pem, key: k.pem, server_name: redis.example.com}}": {
 			Redis: config.List{"a:26379", "b:2"}, Mode: "sentinel", Master: "m",
 			TLS:    config.TLS{On: true, CA: "ca.pem", Certificate: "c.pem", Key: "k.pem", ServerName: "redis.example.com"},
-			Prefix: "sallyport:", Timeout: config.Duration(20 * time.Millisecond), Share: 100,
+			Prefix: "sallyport:", Timeout: config.Duration(100 * time.Millisecond), Share: 100,
 		},
 	} {
 		c, faults := config.Parse("test.yaml", []byte("counters: "+text+"\n"+minimal))

@@ -118,7 +118,7 @@ func (a *api) attributeConditions(path string, in map[string]Values) (conditions
 // usualWait lets a client pass that sends its next request with the last
 // answer: the slot is free a moment later.
 const (
-	usualWait = 20 * time.Millisecond
+	usualWait = 250 * time.Millisecond
 	maxWait   = time.Second
 )
 

@@ -187,7 +187,7 @@ func TestLimitsAndPlans(t *testing.T) {
 			When: sallyport.When{Attributes: []sallyport.AttributeIs{{Name: "region", Values: []string{"eu"}}, {Name: "tier", Values: []string{"", "gold"}}}},
 			Default: sallyport.Windows{List: []sallyport.Window{
 				{Max: 9, Length: time.Minute, Algorithm: sallyport.Bucket, Burst: 15}, {Max: 8, Calendar: sallyport.Month, Zone: "Europe/Berlin"}}}},
-		{Name: "in-flight", Per: []string{"attribute team", "api"}, Concurrency: 5, Wait: 20 * time.Millisecond},
+		{Name: "in-flight", Per: []string{"attribute team", "api"}, Concurrency: 5, Wait: 250 * time.Millisecond},
 		{Name: "patient", Per: []string{"api"}, Concurrency: 5, Wait: time.Second},
 	}
 	if diff := cmp.Diff(want, api.Limits); diff != "" {

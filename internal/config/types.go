@@ -43,7 +43,7 @@ type Counters struct {
 	Password Secret   `yaml:"password"` // the zero value: none
 	TLS      TLS      `yaml:"tls"`
 	Prefix   string   `yaml:"prefix"`  // of keys; default sallyport:
-	Timeout  Duration `yaml:"timeout"` // of a call; default 20ms
+	Timeout  Duration `yaml:"timeout"` // of silence, that a call waits for; default 100ms
 	OnLoss   string   `yaml:"on_loss"` // local, open or closed; default: each API's on_failure.quota
 	Share    Percent  `yaml:"share"`   // of each limit that one instance allows by itself, with on_loss: local; default 100%
 	Lease    Lease    `yaml:"lease"`
@@ -311,7 +311,7 @@ type Limit struct {
 	Limit       Windows            `yaml:"limit"`
 	Plans       map[string]Windows `yaml:"plans"`
 	Concurrency uint32             `yaml:"concurrency"`
-	Wait        Duration           `yaml:"wait"`   // of concurrency: for a slot, before it is refused; default 20ms
+	Wait        Duration           `yaml:"wait"`   // of concurrency: for a slot, before it is refused; default 250ms
 	Shadow      bool               `yaml:"shadow"` // count and say what it would refuse, refuse nothing
 }
 

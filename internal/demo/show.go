@@ -92,8 +92,8 @@ func grants(op *sallyport.Operation, scope string) bool {
 func smallest(api *sallyport.API, plan string) (n uint64) {
 	for _, c := range api.AppendCharges(nil, firstRead(api), &sallyport.Credential{Tenant: &sallyport.Tenant{Plan: plan}}) {
 		for _, w := range c.Windows {
-			if n == 0 || w.Max < n {
-				n = w.Max
+			if size := w.Size(); n == 0 || size < n {
+				n = size
 			}
 		}
 	}

@@ -58,6 +58,13 @@ func (r *reader) at(line int, path, text, hint string) {
 	}
 }
 
+// note adds a notice: the file is taken all the same.
+func (r *reader) note(line int, path, text, hint string) {
+	if len(r.notices) < maxFaults {
+		r.notices = append(r.notices, sallyport.Fault{File: r.file, Line: line, Path: path, Text: text, Hint: hint})
+	}
+}
+
 func (r *reader) mistyped(p place, want, hint string) {
 	r.at(p.line, p.path, "is "+p.what()+", not "+want, hint)
 }

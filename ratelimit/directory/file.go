@@ -40,12 +40,15 @@ type reading struct {
 	line   int    // of the name
 	domain *domain
 	faults []sallyport.Fault // if any, there is no domain
+
+	notices []sallyport.Fault // what is probably not meant, and does no harm
 }
 
 // reader reads one file.
 type reader struct {
-	file   string
-	faults []sallyport.Fault
+	file    string
+	faults  []sallyport.Fault
+	notices []sallyport.Fault
 
 	domain   *domain
 	names    map[string]bool // of limits
@@ -74,7 +77,7 @@ func read(file string, text []byte) reading {
 	if len(r.faults) > 0 {
 		return reading{name: r.domain.name, line: line, faults: sorted(r.faults)}
 	}
-	return reading{name: r.domain.name, line: line, domain: r.domain}
+	return reading{name: r.domain.name, line: line, domain: r.domain, notices: sorted(r.notices)}
 }
 
 func (r *reader) readFile(text []byte) (line int) {
@@ -93,7 +96,7 @@ func (r *reader) readFile(text []byte) (line int) {
 	for _, m := range r.replaced {
 		if !r.names[m.name] {
 			hint, _ := allowed(m.name, names)
-			r.at(m.line, m.path, "no rate_limit of this domain has the name "+quote(m.name), hint)
+			r.note(m.line, m.path, "no rate_limit of this domain has the name "+quote(m.name)+", so it replaces nothing", hint)
 		}
 	}
 	return f.by["domain"].line
@@ -149,8 +152,11 @@ func (r *reader) descriptor(p place, above []*node, metric string) *node {
 	if n.key == "" && len(r.faults) == before && !f.meant["key"] && p.Kind == yaml.MappingNode {
 		r.at(p.line, field(p.path, "key"), "is missing", "a descriptor names the key that Envoy sends")
 	}
-	if strings.Contains(n.key, "*") {
-		r.at(f.by["key"].line, f.by["key"].path, "has a wildcard", "wildcards stand in value")
+	switch key := f.by["key"]; {
+	case n.value == "" && strings.HasSuffix(n.key, "*"):
+		r.at(key.line, key.path, "has a wildcard", "wildcards stand in value")
+	case strings.Contains(n.key, "*"):
+		r.note(key.line, key.path, "has a * that stands for itself alone", "wildcards stand in value")
 	}
 	if strings.Contains(n.value, "*") {
 		n.parts = strings.Split(n.value, "*")
@@ -202,7 +208,11 @@ func (r *reader) limit(p place, rule *Rule) {
 	}
 	switch name := r.text(f, "unit"); {
 	case rule.Unlimited && name != "":
-		r.at(f.by["unit"].line, f.by["unit"].path, "stands with unlimited", "remove one of the two")
+		tell := r.note
+		if _, known := ParseUnit(name); known { // which envoyproxy/ratelimit refuses
+			tell = r.at
+		}
+		tell(f.by["unit"].line, f.by["unit"].path, "stands with unlimited", "remove one of the two")
 	case rule.Unlimited || p.Kind != yaml.MappingNode:
 	case name != "":
 		var ok bool
@@ -238,11 +248,11 @@ func (r *reader) replaces(p place, rule *Rule) {
 	}
 }
 
-// reachable finds fault with descriptors of a level that another one always
-// comes before.
+// reachable tells of descriptors of a level that another one always comes
+// before.
 func (r *reader) reachable(path string, all level) {
 	unreachable := func(n, first *node) {
-		r.at(n.line, path+"["+strconv.Itoa(n.order)+"]",
+		r.note(n.line, path+"["+strconv.Itoa(n.order)+"]",
 			fmt.Sprintf("can never be reached: %s with %s on line %d comes first and matches all that it does", first.key, quote(first.value), first.line),
 			"put the narrower wildcard first, or remove one of the two")
 	}

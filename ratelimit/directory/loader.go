@@ -22,9 +22,17 @@ type Loader struct {
 	folders []string
 	files   map[string]*file // by path
 	missing []sallyport.Fault
-	faults  []sallyport.Fault
-	set     *Set
-	ready   bool
+	loaded  Loaded
+}
+
+// Loaded is what came of a Load.
+type Loaded struct {
+	Set     *Set // that is in force
+	Changed bool // the set is another one than the time before, or the first
+	Ready   bool // it is known what is limited: no file is there that was never good
+
+	Faults  []sallyport.Fault // of all files as they stand; such a file is kept out
+	Notices []sallyport.Fault // of files in force: what is probably not meant, and does no harm
 }
 
 // NewLoader returns a loader of what stands in folders.
@@ -43,19 +51,18 @@ type file struct {
 	owns string // the domain that it gave when it was last good
 }
 
-// Load looks for changes and returns the set that is in force, and all faults of
-// all files as they stand. The first time, and whenever the set is another one
-// than before, changed is true. If no file has another size, time or inode, Load
-// costs a stat for each and parses nothing.
+// Load looks for changes and returns the set that is in force, and what there is
+// to say of all files as they stand. If no file has another size, time or inode,
+// Load costs a stat for each and parses nothing.
 //
 // A file with a fault is kept out by itself: the domain that it last gave, and
 // the one that it names, stay as they were. So do all files of a folder that
 // cannot be read, and a domain that two files claim. Ready is false until there
 // was a Load in which every folder could be read and had a file, and no file was
 // there that had never been good; then it is true for good.
-func (l *Loader) Load() (set *Set, changed bool, ready bool, faults []sallyport.Fault) {
+func (l *Loader) Load() Loaded {
 	paths, missing := l.find()
-	dirty := l.set == nil || !slices.Equal(missing, l.missing)
+	dirty := l.loaded.Set == nil || !slices.Equal(missing, l.missing)
 	l.missing = missing
 	for _, path := range paths {
 		f := l.files[path]
@@ -71,10 +78,13 @@ func (l *Loader) Load() (set *Set, changed bool, ready bool, faults []sallyport.
 		_, there := slices.BinarySearch(paths, path)
 		return !there
 	})
+	l.loaded.Changed = false
 	if dirty || len(l.files) != before {
-		changed = l.assemble(paths)
+		l.assemble(paths)
 	}
-	return l.set, changed, l.ready, slices.Clone(l.faults)
+	now := l.loaded
+	now.Faults, now.Notices = slices.Clone(now.Faults), slices.Clone(now.Notices)
+	return now
 }
 
 // settle is how far apart two writes must be to be told by a file's time, on
@@ -132,7 +142,7 @@ func unreadable(path string, err error, hint string) sallyport.Fault {
 }
 
 // assemble puts together what is in force now.
-func (l *Loader) assemble(paths []string) (changed bool) {
+func (l *Loader) assemble(paths []string) {
 	claims := make(map[string][]string)
 	for _, path := range paths {
 		if f := l.files[path]; f.domain != nil {
@@ -145,18 +155,19 @@ func (l *Loader) assemble(paths []string) (changed bool) {
 			now[name], f.owns, f.good = f.domain, name, true
 		}
 	}
-	l.faults = slices.Clone(l.missing)
+	faults, notices := slices.Clone(l.missing), []sallyport.Fault(nil)
 	ready := len(l.missing) == 0
 	for _, path := range paths {
 		f := l.files[path]
 		ready = ready && f.good
 		by := claims[f.name]
 		if f.domain != nil && len(by) == 1 {
+			notices = append(notices, f.notices...)
 			continue
 		}
-		l.faults = append(l.faults, f.faults...)
+		faults = append(faults, f.faults...)
 		if f.domain != nil && by[0] != path {
-			l.faults = append(l.faults, sallyport.Fault{File: path, Line: f.line, Path: "domain",
+			faults = append(faults, sallyport.Fault{File: path, Line: f.line, Path: "domain",
 				Text: quote(f.name) + " is also the domain of " + by[0], Hint: "neither is taken; one file describes one domain"})
 		}
 		for _, name := range []string{f.owns, f.name} {
@@ -165,19 +176,18 @@ func (l *Loader) assemble(paths []string) (changed bool) {
 			}
 		}
 	}
-	l.ready = l.ready || ready
-	if l.set != nil && maps.Equal(now, l.set.domains) {
-		return false
+	l.loaded.Faults, l.loaded.Notices = faults, notices
+	l.loaded.Ready = l.loaded.Ready || ready
+	if l.loaded.Set == nil || !maps.Equal(now, l.loaded.Set.domains) {
+		l.loaded.Set, l.loaded.Changed = &Set{domains: now}, true
 	}
-	l.set = &Set{domains: now}
-	return true
 }
 
 func (l *Loader) inForce(name string) *domain {
-	if l.set == nil {
+	if l.loaded.Set == nil {
 		return nil
 	}
-	return l.set.domains[name]
+	return l.loaded.Set.domains[name]
 }
 
 // Bounds of what is looked through for files.

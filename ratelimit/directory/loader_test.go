@@ -57,16 +57,16 @@ func (f *folder) link(target, name string) {
 // domain, such as "mall=2 shop=1", and a part of each fault.
 func (f *folder) load(rules string, changed, ready bool, faults ...string) *Set {
 	f.t.Helper()
-	set, gotChanged, gotReady, gotFaults := f.l.Load()
-	if got := limitsOf(set); got != rules || gotChanged != changed || gotReady != ready {
-		f.t.Errorf("got %q, changed %v, ready %v; want %q, %v, %v", got, gotChanged, gotReady, rules, changed, ready)
+	loaded := f.l.Load()
+	if got := limitsOf(loaded.Set); got != rules || loaded.Changed != changed || loaded.Ready != ready {
+		f.t.Errorf("got %q, changed %v, ready %v; want %q, %v, %v", got, loaded.Changed, loaded.Ready, rules, changed, ready)
 	}
-	if !slices.EqualFunc(gotFaults, faults, func(got sallyport.Fault, want string) bool {
+	if !slices.EqualFunc(loaded.Faults, faults, func(got sallyport.Fault, want string) bool {
 		return strings.Contains(strings.TrimPrefix(got.String(), f.path+"/"), want)
 	}) {
-		f.t.Errorf("got the faults\n%swant\n%s", lines(gotFaults), strings.Join(faults, "\n"))
+		f.t.Errorf("got the faults\n%swant\n%s", lines(loaded.Faults), strings.Join(faults, "\n"))
 	}
-	return set
+	return loaded.Set
 }
 
 func limitsOf(s *Set) string {
@@ -144,12 +144,12 @@ func TestNotReadyWithoutAFolder(t *testing.T) {
 	}
 	f.load("shop=1", true, true)
 
-	set, changed, ready, faults := NewLoader(filepath.Join(f.path, "shop.yaml")).Load()
-	if limitsOf(set) != "" || !changed || ready || len(faults) != 1 || !strings.Contains(faults[0].Text, "not a directory") {
-		t.Errorf("a file for a folder: got %q, %v, %v, %v", limitsOf(set), changed, ready, faults)
+	l := NewLoader(filepath.Join(f.path, "shop.yaml")).Load()
+	if limitsOf(l.Set) != "" || !l.Changed || l.Ready || len(l.Faults) != 1 || !strings.Contains(l.Faults[0].Text, "not a directory") {
+		t.Errorf("a file for a folder: got %q, %+v", limitsOf(l.Set), l)
 	}
-	if set, _, ready, faults := NewLoader().Load(); set.Known("") || !ready || len(faults) > 0 {
-		t.Errorf("no folders: got %v, %v", ready, faults)
+	if l := NewLoader().Load(); l.Set.Known("") || !l.Ready || len(l.Faults) > 0 {
+		t.Errorf("no folders: got %+v", l)
 	}
 }
 
@@ -277,11 +277,34 @@ func TestAFolderThatIsNoFolderOfRules(t *testing.T) {
 	f.load("shop=1", false, true, "folders more than 32 deep")
 }
 
+// TestAFileWithNoticesIsInForce: and they are told for as long as it is.
+func TestAFileWithNoticesIsInForce(t *testing.T) {
+	f := newFolder(t)
+	odd := strings.Replace(one("shop", "1"), "unit: day", "unit: day, replaces: [{name: nobody}]", 1)
+	f.write("shop.yaml", odd)
+	f.load("shop=1", true, true)
+	for range 2 {
+		l := f.l.Load()
+		if len(l.Notices) != 1 || !strings.Contains(l.Notices[0].String(), "shop.yaml:4: descriptors[0].rate_limit.replaces[0].name: no rate_limit of this domain has the name") {
+			t.Errorf("got %v", l.Notices)
+		}
+		l.Notices[0].Text = "changed"
+	}
+	f.write("again.yaml", one("shop", "2")) // now neither is in force by itself
+	if l := f.l.Load(); len(l.Notices) != 0 || len(l.Faults) != 1 {
+		t.Errorf("claimed twice: got %+v", l)
+	}
+	f.remove("again.yaml")
+	f.write("shop.yaml", one("shop", "1"))
+	if l := f.l.Load(); len(l.Notices) != 0 || len(l.Faults) != 0 {
+		t.Errorf("mended: got %+v", l)
+	}
+}
+
 func TestFaultsAreTheCallersOwn(t *testing.T) {
 	f := newFolder(t)
 	f.write("shop.yaml", "")
-	_, _, _, faults := f.l.Load()
-	faults[0].Text = "changed"
+	f.l.Load().Faults[0].Text = "changed"
 	f.load("", false, false, "is empty")
 }
 
@@ -310,7 +333,7 @@ func BenchmarkLoadUnchanged(b *testing.B) {
 	l.Load()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, changed, _, _ := l.Load(); changed {
+		if l.Load().Changed {
 			b.Fatal("changed")
 		}
 	}

@@ -113,7 +113,7 @@ if ask[5] == 1 and (mode <= TAKE or mode == COUNT) then
         if list[p + 1] > to then to = list[p + 1] end
         p = p + 5 + 2 * list[p + 4]
       end
-      call('SET', KEYS[i + first], pack(list), 'PX', (to - second + 1) * 1000)
+      if to >= second then call('SET', KEYS[i + first], pack(list), 'PX', (to - second + 1) * 1000) end
     end
   end
   if first == 1 then call('SET', KEYS[1], pack(now, 0), 'PX', 5000) end
@@ -323,7 +323,7 @@ end
 local function keep(key, all)
   local list, n, to = {}, 0, 0
   for kind, s in pairs(all) do
-    if s.used > 0 and s.to > second then
+    if (s.used > 0 or #s.marks > 0) and s.to > second then
       list[n + 1], list[n + 2], list[n + 3], list[n + 4] = kind, s.to, s.start, s.used
       local marks = s.marks
       local m = #marks

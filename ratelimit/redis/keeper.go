@@ -83,9 +83,10 @@ func (c *Counters) run(ctx context.Context, tag string, keys []string, numbers [
 	return "", f
 }
 
-// send waits for room and for the answer, together no longer than the timeout.
+// send waits for room and for the answer, together no longer than the timeout of
+// silence.
 func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []byte) (string, *failure) {
-	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	bounded, cancel := c.patient(ctx)
 	defer cancel()
 	select {
 	case c.room <- struct{}{}:
@@ -93,7 +94,7 @@ func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []b
 		select {
 		case c.room <- struct{}{}:
 		case <-bounded.Done():
-			return "", &failure{cause: bounded.Err(), slow: ctx.Err() == nil, own: ctx.Err() != nil}
+			return "", &failure{cause: context.DeadlineExceeded, slow: ctx.Err() == nil, own: ctx.Err() != nil}
 		}
 	}
 	defer func() { <-c.room }()
@@ -106,10 +107,54 @@ func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []b
 		return text, nil
 	}
 	f := failed(err)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // by patient
+		f = &failure{cause: context.DeadlineExceeded, sent: true, slow: true}
+	}
 	if ctx.Err() != nil { // the caller's time was up before ours
 		f.own = true
 	}
 	return "", f
+}
+
+// mostTimeouts is how many timeouts a call waits at most.
+const mostTimeouts = 20
+
+// patient returns a context that ends when Redis has been silent for the timeout.
+// It is prolonged while answers to others come, and once where this process
+// itself was late to look, by a quarter of the timeout: then it is the machine
+// that is busy, and nothing is known of Redis.
+func (c *Counters) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout := c.options.Timeout
+	began := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, mostTimeouts*timeout)
+	due := began.Add(timeout)
+	var timer *time.Timer
+	late := false
+	var mu sync.Mutex // guards timer, until it is set
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(timeout, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		more := time.Duration(0)
+		if l := c.link.Load(); l != nil && !c.options.Cluster { // where others answer, one may be silent
+			more = timeout - now.Sub(time.Unix(0, l.heard.Load()))
+		}
+		if now.Sub(due) > timeout/4 && !late {
+			late, more = true, max(more, timeout)
+		}
+		if more <= 0 {
+			cancel()
+			return
+		}
+		due = now.Add(more)
+		timer.Reset(more)
+	})
+	return bounded, func() {
+		timer.Stop()
+		cancel()
+	}
 }
 
 // lose notes that Redis does not answer for p.

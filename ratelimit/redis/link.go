@@ -19,6 +19,8 @@ import (
 type link struct {
 	client rueidis.Client
 
+	heard atomic.Int64 // UnixNano of the last answer of any connection
+
 	mu    sync.Mutex
 	conns map[*conn]bool // guarded by mu
 	ended bool           // guarded by mu: no connection is opened any more
@@ -153,6 +155,7 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		c.link.heard.Store(time.Now().UnixNano())
 		c.waiting.Store(0)
 		c.greeted.Store(true)
 	}

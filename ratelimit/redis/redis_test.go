@@ -122,9 +122,9 @@ func differ(t *rapid.T, a, b ratelimit.Counters, name string, now time.Time) {
 	case "take":
 		one, err := a.Take(ctx, call)
 		other, err2 := b.Take(ctx, call)
-		// Of two windows that stand alike, either may be told.
-		if one.Remaining == other.Remaining && one.Reset.Equal(other.Reset) && one.RetryAfter == other.RetryAfter {
-			one.Rule, one.Window, one.Limit, one.Shadow = other.Rule, other.Window, other.Limit, other.Shadow
+		// Of two windows that stand alike, memory tells either.
+		if (one.Remaining == other.Remaining || !one.Allowed) && one.Reset.Equal(other.Reset) && one.RetryAfter == other.RetryAfter {
+			one.Rule, one.Window, one.Limit, one.Remaining = other.Rule, other.Window, other.Limit, other.Remaining
 		}
 		same("take", one, other)
 		same("take", err, err2)

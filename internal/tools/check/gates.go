@@ -43,6 +43,7 @@ func (p *project) gates() []gate {
 		{"tidy", p.inModules("go", "mod", "tidy", "-diff")},
 		{"staticcheck", p.inModules("go", "run", staticcheck, "./...")},
 		{"envoy", p.envoy},
+		{"redis", p.redis},
 		{"test", p.test},
 		{"fuzz", p.fuzz},
 		{"govulncheck", p.govulncheck},
@@ -138,6 +139,18 @@ func (p *project) envoy(ctx context.Context) error {
 	return p.show(ctx, "", strings.TrimSpace(string(path)), "--version")
 }
 
+// redis sees to it that there is one, which the tests that follow require too.
+func (p *project) redis(ctx context.Context) error {
+	c := p.command(ctx, "", "scripts/redis.sh")
+	c.Stderr = p.out
+	path, err := c.Output()
+	if err != nil {
+		return fmt.Errorf("scripts/redis.sh: %w", err)
+	}
+	p.env = append(p.env, "REDIS_SERVER="+strings.TrimSpace(string(path)))
+	return p.show(ctx, "", strings.TrimSpace(string(path)), "--version")
+}
+
 // test runs all tests but those of e2e, which are a gate of their own.
 func (p *project) test(ctx context.Context) error {
 	if err := p.haveCompiler(ctx); err != nil {
@@ -166,7 +179,7 @@ func (p *project) e2e(ctx context.Context) error {
 // something, and saves the second that the race detector waits at the end of
 // every process.
 func (p *project) requireAll() {
-	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy", "GORACE=atexit_sleep_ms=10")
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,redis", "GORACE=atexit_sleep_ms=10")
 }
 
 // haveCompiler says what is missing where go would say it less clearly.
