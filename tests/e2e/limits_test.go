@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,8 +142,8 @@ func burstsHold(t *testing.T, d *demo) {
 	if writes, _ := d.burst(t, 30, "POST", url+"/v3/threats/analyze", key); writes[200] != 23 || writes[429] != 7 {
 		t.Errorf("writes: %v, want 23 and 7 refusals", writes)
 	}
-	if testing.Short() {
-		return
+	if testing.Short() || !strings.Contains(t.Name(), "paired") {
+		return // a minute for each kind of counters is enough
 	}
 	time.Sleep(time.Until(began.Add(61 * time.Second))) // what the answer says to wait
 	// Sixty tokens have come back, and the first are no longer of the last minute.
