@@ -140,6 +140,7 @@ var homes = []home{
 	{"go.yaml.in/yaml/v3", []string{"internal/config", "ratelimit/directory"}, []string{"envoy"}},
 	// A second opinion on files in its own format, and what tests compare with.
 	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
+	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics
 	{"github.com/redis/rueidis", []string{"ratelimit/redis"}, nil},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},

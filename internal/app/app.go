@@ -48,8 +48,10 @@ type App struct {
 	memory     *ratelimit.Memory  // the same, where they are in this process
 	journal    *ratelimit.Journal // of memory; nil where it is not kept
 	redis      *redis.Counters    // the same, where instances share them
-	slots      *ratelimit.Slots
-	streams    *ratelimit.AccessLog
+
+	sharedSlots *redis.Slots // slots, where instances share them
+	slots       slots
+	streams     *ratelimit.AccessLog
 
 	directories      *directories // nil: none are configured
 	directoriesReady atomic.Bool
@@ -104,9 +106,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.openCounters(ctx, o.Config); err != nil {
 		return nil, err
 	}
-	a.slots = ratelimit.NewSlots(o.Now)
-	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
 	registry := prometheus.NewRegistry()
+	a.openSlots(registry)
+	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
 	rules := new(telemetry.Rules)
 	record := recorders{a.checks, shadowRecorder{rules}}
 	var log *telemetry.Log
@@ -125,7 +127,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.redis != nil {
 		registry.MustRegister(telemetry.Counters(a.redisState))
 	}
-	registry.MustRegister(telemetry.Slots{Held: a.slots.Held, Expired: a.slots.Expired, Malformed: a.streams.Malformed})
+	registry.MustRegister(telemetry.AccessLog(a.streams.Malformed))
 	registry.MustRegister(a.checks, a.reloads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err

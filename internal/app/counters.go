@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/extauthz"
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/ratelimit"
+	"github.com/sallyport/sallyport/ratelimit/redis"
 )
 
 // sweepEvery is how often counters in this process that cannot matter any more
@@ -63,6 +68,9 @@ func (a *App) keepCounters(ctx context.Context) {
 
 // closeCounters keeps what was counted last.
 func (a *App) closeCounters() {
+	if a.sharedSlots != nil {
+		a.sharedSlots.Close()
+	}
 	if a.redis != nil {
 		a.redis.Close()
 	}
@@ -73,10 +81,34 @@ func (a *App) closeCounters() {
 	}
 }
 
+// slots are leases, and how many are held.
+type slots interface {
+	ratelimit.Leases
+	InFlight(limit *sallyport.Limit, s *sallyport.Subject) int
+}
+
+var _ extauthz.Slots = slots(nil)
+
+// openSlots opens the slots of limits of concurrency: where instances share
+// counters, they share these too.
+func (a *App) openSlots(registry *prometheus.Registry) {
+	if a.redis == nil {
+		own := ratelimit.NewSlots(a.now)
+		a.slots = own
+		registry.MustRegister(telemetry.Slots{Held: own.Held, Expired: own.Expired})
+		return
+	}
+	a.sharedSlots = redis.NewSlots(a.redis)
+	a.slots = a.sharedSlots
+	registry.MustRegister(telemetry.Slots{
+		Held: func() int { return a.sharedSlots.State().Local }, Expired: func() uint64 { return a.sharedSlots.State().Expired },
+	})
+}
+
 // limitsAsSeen shows administrators the counters.
 type limitsAsSeen struct {
 	counters ratelimit.Counters
-	slots    *ratelimit.Slots
+	slots    slots
 	now      func() time.Time
 }
 

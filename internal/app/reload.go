@@ -88,6 +88,7 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	a.checks.Know(p)
 	if a.redis != nil {
 		a.redis.Know(p)
+		a.sharedSlots.Know(p)
 	}
 	limits() // first: what a Check names, the rate limit service has to know
 	checks()

@@ -2,12 +2,11 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Slots shows who is in flight, as far as limits of concurrency count it. It is
-// a prometheus.Collector.
+// Slots shows who is in flight, as far as limits of concurrency count it in this
+// process. It is a prometheus.Collector.
 type Slots struct {
-	Held      func() int    // leases now
-	Expired   func() uint64 // leases that ended for want of a sign: the proxy's access log does not reach us
-	Malformed func() uint64 // entries of that log that nothing could be made of
+	Held    func() int    // leases now
+	Expired func() uint64 // leases that ended for want of a sign: the proxy's access log does not reach us
 }
 
 var (
@@ -20,12 +19,22 @@ var (
 func (s Slots) Describe(ch chan<- *prometheus.Desc) {
 	ch <- heldDesc
 	ch <- expiredDesc
-	ch <- malformedDesc
 }
 
 // Collect implements prometheus.Collector.
 func (s Slots) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(heldDesc, prometheus.GaugeValue, float64(s.Held()))
 	ch <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, float64(s.Expired()))
-	ch <- prometheus.MustNewConstMetric(malformedDesc, prometheus.CounterValue, float64(s.Malformed()))
+}
+
+// AccessLog shows how many entries of the proxy's access log nothing could be
+// made of. It is a prometheus.Collector.
+type AccessLog func() uint64
+
+// Describe implements prometheus.Collector.
+func (a AccessLog) Describe(ch chan<- *prometheus.Desc) { ch <- malformedDesc }
+
+// Collect implements prometheus.Collector.
+func (a AccessLog) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(malformedDesc, prometheus.CounterValue, float64(a()))
 }

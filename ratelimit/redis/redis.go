@@ -1,6 +1,7 @@
 // Package redis keeps counters in Redis (or Valkey), so that instances that
 // share one answer as one: exact, all or none, one script call for a request
-// whatever the number of its windows, and the server's clock for all.
+// whatever the number of its windows, and the server's clock for all. Slots keep
+// who is in flight there, for the same instances; see Slots.
 //
 // # Loss
 //
