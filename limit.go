@@ -171,8 +171,8 @@ func ParseLimits(dst []Charge, windows *[]Window, s string, find func(name strin
 	for s != "" {
 		var one string
 		one, s, _ = strings.Cut(s, ";")
-		name, list, ok := strings.Cut(one, "=")
-		if !ok {
+		name, list, _ := strings.Cut(one, "=") // without windows nothing is allowed
+		if name == "" {
 			return dst, errCharges
 		}
 		first := len(*windows)

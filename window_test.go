@@ -114,6 +114,18 @@ func FuzzWindow(f *testing.F) {
 	})
 }
 
+// The zero value denies, also on its way: a limit without windows for a plan
+// arrives as one that allows nothing.
+func TestALimitWithoutWindowsTravels(t *testing.T) {
+	limits := map[string]*Limit{"none": {Name: "none"}, "some": {Name: "some"}}
+	sent := []Charge{{Limit: limits["none"]}, {Limit: limits["some"], Windows: []Window{{Max: 5, Length: time.Minute}}}}
+	var windows []Window
+	got, err := ParseLimits(nil, &windows, string(AppendLimits(nil, sent)), func(name string) *Limit { return limits[name] })
+	if err != nil || len(got) != 2 || got[0].Limit != limits["none"] || len(got[0].Windows) != 0 || len(got[1].Windows) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // Whose own word counts: the credential's before its tenant's before the plan's.
 func TestWhoseWindowsHold(t *testing.T) {
 	window := func(n uint64) Windows { return Windows{List: []Window{{Max: n, Length: time.Minute}}} }

@@ -235,6 +235,7 @@ func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyp
 		return
 	}
 	full, err := a.slots.Hold(ctx, d.At, sid, &d.Subject, d.Slots)
+	d.At = a.now() // it may have waited
 	switch {
 	case err == nil && full == nil:
 		d.Lease = true

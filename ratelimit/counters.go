@@ -69,11 +69,15 @@ type Tally struct {
 }
 
 // AppendKey appends the name of the counter that limit has for s. Every part
-// carries its length, so no two subjects share a counter by accident.
+// carries its length, so no two subjects share a counter by accident. Principals
+// are named by their tenants, and are counted within them.
 func AppendKey(dst []byte, limit *sallyport.Limit, s *sallyport.Subject) []byte {
 	dst = appendPart(dst, s.API)
 	dst = appendPart(dst, limit.Name)
 	for _, per := range limit.Per {
+		if per == sallyport.PrincipalKey {
+			dst = appendPart(dst, s.Tenant)
+		}
 		dst = appendPart(dst, s.Value(per))
 	}
 	return dst

@@ -32,6 +32,7 @@ type Journal struct {
 	file   *os.File
 	size   int64 // of file
 	live   int64 // what a whole writing would need, when it was last done
+	missed bool  // a writing failed: what it would have told is not known any more
 }
 
 const (
@@ -51,6 +52,9 @@ const (
 func OpenJournal(path string, memory *Memory, now time.Time) (j *Journal, lost, err error) {
 	j = &Journal{memory: memory, path: path}
 	if lost, err = j.adopt(now); err != nil {
+		if j.file != nil {
+			j.file.Close()
+		}
 		return nil, nil, err
 	}
 	return j, lost, nil
@@ -74,13 +78,23 @@ func (j *Journal) adopt(now time.Time) (lost, err error) {
 		j.memory.shards[i].keep()
 	}
 	j.memory.merge(before)
-	j.file = file
-	if err := j.rewrite(now); err != nil {
-		j.file = nil
-		return nil, errors.Join(err, file.Close())
-	}
-	return lost, nil
+	j.file = file // ours from here on, also where it cannot be written yet
+	j.removeLeftovers()
+	return lost, j.rewrite(now)
 }
+
+// removeLeftovers removes what a process that was killed while it wrote has left.
+func (j *Journal) removeLeftovers() {
+	left, err := filepath.Glob(j.path + leftover)
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		os.Remove(path) // of nobody: whoever writes has the lock that we have
+	}
+}
+
+const leftover = ".new-*"
 
 // lock fails where another process has f, also where that has put another file
 // in its place since it was opened.
@@ -140,7 +154,7 @@ func (j *Journal) Flush(now time.Time) error {
 	if j.Waiting() {
 		return nil
 	}
-	if j.size > max(smallJournal, 4*j.live) {
+	if j.missed || j.size > max(smallJournal, 4*j.live) {
 		return j.rewrite(now)
 	}
 	var batch bytes.Buffer
@@ -162,6 +176,7 @@ func (j *Journal) append(batch *bytes.Buffer) error {
 	if err != nil {
 		// What was half written would end the next reading here.
 		j.size -= n
+		j.missed = true
 		return errors.Join(fmt.Errorf("counters: %w", err), j.file.Truncate(j.size), seekTo(j.file, j.size))
 	}
 	return nil
@@ -191,7 +206,8 @@ func writeBatch(w io.Writer, batch *bytes.Buffer) (int64, error) {
 // rewrite writes all live counters to a new file and puts it in the old one's
 // place.
 func (j *Journal) rewrite(now time.Time) (err error) {
-	next, err := os.CreateTemp(filepath.Dir(j.path), filepath.Base(j.path)+".*")
+	j.missed = true
+	next, err := os.CreateTemp(filepath.Dir(j.path), filepath.Base(j.path)+leftover)
 	if err != nil {
 		return fmt.Errorf("counters: %w", err)
 	}
@@ -219,14 +235,14 @@ func (j *Journal) rewrite(now time.Time) (err error) {
 		}
 		size += n
 	}
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(w.Flush(), next.Sync()); err != nil {
 		return err
 	}
 	if err := os.Rename(next.Name(), j.path); err != nil {
 		return err
 	}
 	j.file.Close() // and with it its lock: the new one has its own
-	j.file, j.size, j.live = next, size, size
+	j.file, j.size, j.live, j.missed = next, size, size, false
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -245,5 +246,48 @@ func BenchmarkMillionCounters(b *testing.B) {
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-min(after.HeapAlloc, before.HeapAlloc))/1e6, "B/swept-counter")
 		runtime.KeepAlive(m)
+	}
+}
+
+// A file that was taken over and cannot be written yet is not read twice, and
+// what could not be written is written later.
+func TestAJournalThatCannotBeWritten(t *testing.T) {
+	// Too long a name for any file beside it.
+	path := filepath.Join(t.TempDir(), strings.Repeat("c", 252))
+	m := NewMemory()
+	take(t, m, epoch, "k1", everyKind(), 5)
+	var file, batch bytes.Buffer
+	file.WriteString(journalHeader)
+	for i := range m.shards {
+		m.shards[i].all(&batch, epoch.Unix())
+	}
+	if _, err := writeBatch(&file, &batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := standings(t, m, epoch, "k1")
+	after := NewMemory()
+	j := &Journal{memory: after, path: path}
+	for range 3 {
+		if err := j.tend(epoch); err == nil {
+			t.Fatal("it was written")
+		}
+	}
+	if got := standings(t, after, epoch, "k1"); got != want {
+		t.Errorf("after three tries:\n%swant\n%s", got, want)
+	}
+	j.path = filepath.Join(filepath.Dir(path), "short")
+	if err := j.tend(epoch); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(epoch); err != nil {
+		t.Fatal(err)
+	}
+	again, m, lost := openJournal(t, j.path, epoch)
+	defer again.Close(epoch)
+	if got := standings(t, m, epoch, "k1"); got != want || lost != nil {
+		t.Errorf("read again (%v):\n%swant\n%s", lost, got, want)
 	}
 }

@@ -151,6 +151,7 @@ func (m *Memory) lock(b *batch) {
 func (m *Memory) unlock(b *batch) {
 	for i, shard := range b.order {
 		if i == 0 || shard != b.order[i-1] {
+			m.shards[shard].tidyLocked(b.now.second)
 			m.shards[shard].mu.Unlock()
 		}
 	}
@@ -274,7 +275,7 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 		t := &tallies[i]
 		shard := m.shard(t.Key)
 		shard.mu.Lock()
-		c := shard.counterLocked(t.Key, moment.second)
+		c := shard.counterLocked(t.Key)
 		shard.touchLocked(c)
 		s := c.slot(kindOf(&t.Window))
 		standing := s.advance(&t.Window, moment, m.zones.of(&t.Window), 0)
@@ -284,22 +285,20 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 			s.take(&t.Window, moment, t.Hits)
 		}
 		t.Used, t.Reset = s.used, time.UnixMicro(standing.reset)
+		shard.tidyLocked(moment.second)
 		shard.mu.Unlock()
 	}
 	return nil
 }
 
 func (m *Memory) counterLocked(b *batch, i int) *counter {
-	return m.shards[b.calls[i].shard].counterLocked(b.key(i), b.now.second)
+	return m.shards[b.calls[i].shard].counterLocked(b.key(i))
 }
 
 // counterLocked returns the counter called key, new where there is none.
-func (s *shard) counterLocked(key []byte, second int64) *counter {
+func (s *shard) counterLocked(key []byte) *counter {
 	if c, ok := s.counters[string(key)]; ok {
 		return c
-	}
-	if len(s.counters) >= s.sweepAt {
-		s.sweepLocked(second)
 	}
 	c := &counter{key: string(key)}
 	c.slots = c.two[:0]
@@ -335,6 +334,15 @@ func (s *shard) sweep(second int64) {
 		live := make(map[string]*counter, len(s.counters))
 		maps.Copy(live, s.counters)
 		s.counters = live
+	}
+}
+
+// tidyLocked forgets dead counters once there are many more than there were: not
+// while a batch is at work, whose new counters look dead until they are taken
+// from.
+func (s *shard) tidyLocked(second int64) {
+	if len(s.counters) > s.sweepAt {
+		s.sweepLocked(second)
 	}
 }
 

@@ -125,6 +125,16 @@ func TestSubjectsDoNotShareCounters(t *testing.T) {
 	}
 }
 
+// G6: a principal's name is its tenant's choice: two tenants' may be alike.
+func TestPrincipalsAreCountedWithinTheirTenants(t *testing.T) {
+	limit := &sallyport.Limit{Name: "l", Per: []string{"principal"}}
+	a := string(AppendKey(nil, limit, &sallyport.Subject{API: "orders", Tenant: "a", Principal: "alice"}))
+	b := string(AppendKey(nil, limit, &sallyport.Subject{API: "orders", Tenant: "b", Principal: "alice"}))
+	if a == b {
+		t.Error("two tenants' principals share a counter")
+	}
+}
+
 // G7: a retried call (same sid) counts once, on the same subject only, and a
 // sid that is sent for ever does not make requests free.
 func TestARetryCountsOnce(t *testing.T) {

@@ -88,6 +88,16 @@ func (s *slot) take(w *sallyport.Window, now moment, hits uint64) {
 		s.marks.add(w, now.micro, hits)
 	}
 	s.used = plus(s.used, hits)
+	if w.Algorithm == sallyport.Bucket {
+		s.owe(w, now.micro)
+	}
+}
+
+// owe bounds what s owes at now, to which it has been advanced: nobody owes more
+// than a bucket, whatever a limit in shadow or a bigger plan has let pass.
+func (s *slot) owe(w *sallyport.Window, now int64) {
+	back := share(uint64(max(0, now-s.start)), w.Max, uint64(w.Length.Microseconds()))
+	s.used = min(s.used, plus(w.Size(), back))
 }
 
 // give takes hits back from s, which has been advanced to now.
@@ -123,6 +133,7 @@ func (s *slot) advanceBucket(w *sallyport.Window, now int64, hits uint64) standi
 		s.start, s.used, back = now, 0, 0
 	}
 	size := w.Size()
+	s.used = min(s.used, plus(size, back)) // as owe has it
 	spent, recent := s.used-back, s.marks.sum()
 	st := standing{left: min(less(size, spent), less(size, recent))}
 	st.reset = max(s.start+until(s.used, w.Max, length), s.marks.end(w, now))
@@ -325,5 +336,6 @@ func (t *teller) verdict(now time.Time) sallyport.Verdict {
 
 // wholeSeconds rounds d up, to at least one second.
 func wholeSeconds(d time.Duration) time.Duration {
-	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
+	const never = 100 * 365 * 24 * time.Hour
+	return max(time.Second, (min(d, never) + time.Second - 1).Truncate(time.Second))
 }

@@ -119,7 +119,7 @@ func (a *api) attributeConditions(path string, in map[string]Values) (conditions
 // answer: the slot is free a moment later.
 const (
 	usualWait = 250 * time.Millisecond
-	maxWait   = time.Second
+	maxWait   = 500 * time.Millisecond // Envoy waits a second for the whole of a Check
 )
 
 // wait returns how long a request waits for a slot.

@@ -16,6 +16,7 @@ func windows() []promise {
 		{"a bucket gives what is promised of bursts", burstInSteps},
 		{"a bucket is greedy-proof over an hour", burstOverAnHour},
 		{"a bucket refills evenly", refills},
+		{"nobody owes more than a bucket", boundedDebt},
 		{"waiting as told is enough, and not too long", waits},
 		{"a clock that steps back a little opens no window again", func(t *testing.T, tr *trial) {
 			for _, w := range []string{"1/1m", "1/1m sliding", "1/1m+0%"} {
@@ -182,6 +183,24 @@ func burstOverAnHour(t *testing.T, tr *trial) {
 		if gap := passed[i] - passed[i-69]; gap < time.Minute {
 			t.Fatalf("70 passed within %v, at %v", gap, passed[i])
 		}
+	}
+}
+
+// boundedDebt: what a limit in shadow let pass, or a bigger plan, is forgotten as
+// soon as a bucket that was just emptied would be full again.
+func boundedDebt(t *testing.T, tr *trial) {
+	c := charges("60/1m+15%")
+	shadow := charges("60/1m+15%")
+	loud := *shadow[0].Limit
+	loud.Shadow = true
+	shadow[0].Limit = &loud
+	for i := range 60 {
+		tr.at(time.Duration(i) * time.Second)
+		tr.take(shadow, 100)
+	}
+	tr.at(3 * time.Minute)
+	if v := tr.take(c, 60); !v.Allowed {
+		t.Errorf("two minutes after 6,000 in shadow: %+v", v)
 	}
 }
 

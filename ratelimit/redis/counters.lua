@@ -268,6 +268,7 @@ local function bucket(w, s, wanted)
     s.start, s.used, back = now, 0, 0
   end
   local recent, size = sum(s.marks), w.size
+  s.used = min(s.used, size + back) -- as in add
   local left = min(max(0, size - (s.used - back)), max(0, size - recent))
   local reset = max(s.start + refill(s.used, w), last(s.marks, length))
   local retry = fits(s.marks, size, recent, wanted, length)
@@ -297,6 +298,9 @@ end
 local function add(w, s, amount)
   if w.algorithm == SLIDING or w.algorithm == BUCKET then mark(s.marks, w.length, amount) end
   s.used = min(MOST, s.used + amount)
+  if w.algorithm == BUCKET then -- nobody owes more than a bucket
+    s.used = min(s.used, w.size + divide(max(0, now - s.start), w.most, w.length))
+  end
 end
 
 local function give(s, amount)

@@ -136,6 +136,9 @@ func (c *Counters) patient(ctx context.Context) (context.Context, context.Cancel
 	timer = time.AfterFunc(timeout, func() {
 		mu.Lock()
 		defer mu.Unlock()
+		if bounded.Err() != nil {
+			return
+		}
 		now := time.Now()
 		more := time.Duration(0)
 		if l := c.link.Load(); l != nil && !c.options.Cluster { // where others answer, one may be silent

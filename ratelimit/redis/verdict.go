@@ -84,7 +84,8 @@ func (t *teller) verdict(now int64) sallyport.Verdict {
 	v.Limit, v.Remaining, v.Window, v.Rule = t.window.Size(), t.left, *t.window, t.rule
 	v.Reset = time.Unix((t.reset+999_999)/1_000_000, 0) // headers tell whole seconds
 	if t.refused {
-		wait := time.Duration(t.retry-now) * time.Microsecond
+		const never = 100 * 365 * 24 * int64(time.Hour/time.Microsecond)
+		wait := time.Duration(min(t.retry-now, never)) * time.Microsecond
 		v.RetryAfter = max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
 	}
 	return v
