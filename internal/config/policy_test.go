@@ -80,7 +80,7 @@ apis:
       - {name: writes, per: tenant, when: {access: write}, limit: 5/1s}
       - {name: teams, per: [attribute team, attribute region], when: {attribute: {tier: ["", gold], region: eu}}, limit: [9/1m+15%, {rate: 8/month, zone: Europe/Berlin}], shadow: true}
       - {name: in-flight, per: [attribute team, api], concurrency: 5}
-      - {name: patient, per: api, concurrency: 5, wait: 1s}
+      - {name: patient, per: api, concurrency: 5, wait: 500ms}
     headers: {limit: X-L, reset: {name: X-R, as: delta}, retry_after: seconds}
     errors:
       type: error
@@ -188,7 +188,7 @@ func TestLimitsAndPlans(t *testing.T) {
 			Default: sallyport.Windows{List: []sallyport.Window{
 				{Max: 9, Length: time.Minute, Algorithm: sallyport.Bucket, Burst: 15}, {Max: 8, Calendar: sallyport.Month, Zone: "Europe/Berlin"}}}},
 		{Name: "in-flight", Per: []string{"attribute team", "api"}, Concurrency: 5, Wait: 250 * time.Millisecond},
-		{Name: "patient", Per: []string{"api"}, Concurrency: 5, Wait: time.Second},
+		{Name: "patient", Per: []string{"api"}, Concurrency: 5, Wait: 500 * time.Millisecond},
 	}
 	if diff := cmp.Diff(want, api.Limits); diff != "" {
 		t.Error(diff)
