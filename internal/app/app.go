@@ -52,6 +52,7 @@ type App struct {
 	sharedSlots *redis.Slots // slots, where instances share them
 	slots       slots
 	streams     *ratelimit.AccessLog
+	costs       chan ratelimit.Spent
 
 	directories      *directories // nil: none are configured
 	directoriesReady atomic.Bool
@@ -83,7 +84,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Log, now: o.Now, config: o.Config, read: o.Reload, renewals: make(chan renewal, maxRenewals)}
+	a := &App{log: o.Log, now: o.Now, config: o.Config, read: o.Reload, renewals: make(chan renewal, maxRenewals), costs: make(chan ratelimit.Spent, maxCosts)}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -118,7 +119,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		registry.MustRegister(log)
 	}
 	a.limits = ratelimit.NewServer(a.counters, o.Now, limitRecorder{a.checks, log, rules})
-	a.streams = ratelimit.NewAccessLog(a.slots, o.Now, a.limits.Spend)
+	a.streams = ratelimit.NewAccessLog(a.slots, o.Now, a.owe)
 	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
 	}
@@ -207,6 +208,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.background.Go(func() { a.watchStore(watching) })
 	a.background.Go(func() { a.renewSecrets(watching) })
 	a.background.Go(func() { a.keepCounters(watching) })
+	a.background.Go(a.spend)
 	if a.directories != nil {
 		a.background.Go(func() { a.watchDirectories(watching) })
 	}
@@ -220,6 +222,7 @@ func (a *App) Run(ctx context.Context) error {
 		err = fmt.Errorf("serve: %w", err)
 	}
 	a.stop()
+	close(a.costs) // the access log, which alone writes there, has ended
 	stop()
 	a.background.Wait()
 	for ; ended <= len(a.listeners); ended++ {

@@ -105,6 +105,26 @@ func (a *App) openSlots(registry *prometheus.Registry) {
 	})
 }
 
+// maxCosts of answers wait at a time to be taken.
+const maxCosts = 4096
+
+// owe notes what an answer told that its request counts for. The access log's
+// reader does not wait for the counters: it has slots to release.
+func (a *App) owe(_ context.Context, s ratelimit.Spent) {
+	select {
+	case a.costs <- s:
+	default:
+		a.log.Warn("the cost of an answer was not counted: too many wait")
+	}
+}
+
+// spend takes what answers have told until no more can come.
+func (a *App) spend() {
+	for s := range a.costs {
+		a.limits.Spend(context.Background(), s)
+	}
+}
+
 // limitsAsSeen shows administrators the counters.
 type limitsAsSeen struct {
 	counters ratelimit.Counters
