@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -42,13 +43,28 @@ func (a *App) reload() error {
 	if faults := append(a.fixed(c), c.Absent...); len(faults) > 0 {
 		return admin.Faults(faults)
 	}
+	before := needsAccessLog(a.policy.Load())
 	if err := a.enforce(c.Policy); err != nil {
 		return err
+	}
+	if !before && needsAccessLog(c.Policy) {
+		a.log.Warn("limits now need Envoy's access log: generate its configuration again, or slots are free after half a minute only and what answers cost is not counted")
 	}
 	for _, n := range c.Notices {
 		a.log.Warn("configuration", "notice", n.String())
 	}
 	return nil
+}
+
+// needsAccessLog reports whether p has limits that rest on the proxy's access log.
+func needsAccessLog(p *sallyport.Policy) bool {
+	for _, api := range p.APIs {
+		if slices.ContainsFunc(api.Limits, func(l *sallyport.Limit) bool { return l.Concurrency > 0 }) ||
+			slices.ContainsFunc(api.Operations, func(op *sallyport.Operation) bool { return op.Cost.Response != "" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // fixed says what of c differs from what only a start can set.

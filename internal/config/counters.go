@@ -157,6 +157,7 @@ func (c *counters) loss() {
 	if !c.has("counters.lease") {
 		return
 	}
+	c.notServed("counters.lease", "quota reserved ahead is not served by this version")
 	c.share("counters.lease.share", c.Lease.Share)
 	if c.Lease.Batch < 1 || c.Lease.Batch > maxBatch {
 		c.add("counters.lease.batch", "is out of range", fmt.Sprintf("1 to %d", maxBatch))
