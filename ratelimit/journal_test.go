@@ -63,7 +63,7 @@ func TestCountersOutliveTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	j, m, lost := openJournal(t, path, later)
-	defer j.Close(later)
+	t.Cleanup(func() { j.Close(later) })
 	if got := standings(t, m, later, "k1"); got != want || lost != nil {
 		t.Errorf("after the restart (%v):\n%swant\n%s", lost, got, want)
 	}
@@ -286,7 +286,7 @@ func TestAJournalThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, m, lost := openJournal(t, j.path, epoch)
-	defer again.Close(epoch)
+	t.Cleanup(func() { again.Close(epoch) })
 	if got := standings(t, m, epoch, "k1"); got != want || lost != nil {
 		t.Errorf("read again (%v):\n%swant\n%s", lost, got, want)
 	}

@@ -212,7 +212,7 @@ func (o *Options) complete() error {
 	case len(o.Addresses) == 0:
 		return errors.New("no address of Redis is given: write host:port")
 	case o.Cluster && o.SentinelMaster != "":
-		return errors.New("Redis is either a cluster or watched by sentinels: leave one out")
+		return errors.New("a Redis is either a cluster or watched by sentinels: leave one out")
 	case o.Cluster && o.Database != 0:
 		return fmt.Errorf("a cluster of Redis has no database %d: leave it out", o.Database)
 	case strings.ContainsAny(o.Prefix, "{}"):
