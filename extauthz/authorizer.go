@@ -235,7 +235,6 @@ func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyp
 		return
 	}
 	full, err := a.slots.Hold(ctx, d.At, sid, &d.Subject, d.Slots)
-	d.At = a.now() // it may have waited
 	switch {
 	case err == nil && full == nil:
 		d.Lease = true
@@ -276,8 +275,12 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 	case d.Reason.Kind() == sallyport.KindInvalidCredential, d.Reason.Kind() == sallyport.KindExpiredCredential:
 		return // refused as no caller of ours: nothing is told
 	}
+	now := d.At
+	if d.Lease {
+		now = a.now() // it may have waited for its slot
+	}
 	sid, _ := req.Header(headerSID)
-	verdict, err := a.limiter.Take(ctx, d.At, sid, &d.Subject, d.Charges, hits)
+	verdict, err := a.limiter.Take(ctx, now, sid, &d.Subject, d.Charges, hits)
 	switch {
 	case err == nil && (verdict.Allowed || hits == 0):
 		d.Verdict = verdict

@@ -60,6 +60,7 @@ func NewMemory() *Memory {
 // of its batch: offsets, so that a batch can stay on the stack.
 type located struct {
 	charge   *sallyport.Charge
+	counter  *counter // once its shard is locked
 	from, to int
 	shard    uint32
 }
@@ -120,7 +121,7 @@ func (m *Memory) locate(b batch, call *Call) (_ batch, id uint64) {
 		hash := maphash.Bytes(m.seed, key)
 		id ^= hash
 		shard := uint32(hash % shardCount)
-		b.calls = append(b.calls, located{&call.Charges[i], from, len(b.text), shard})
+		b.calls = append(b.calls, located{charge: &call.Charges[i], from: from, to: len(b.text), shard: shard})
 		b.order = append(b.order, shard)
 	}
 	// Shards are locked in one order, so that two calls never wait for each
@@ -140,11 +141,15 @@ func (b *batch) names(key []byte) bool {
 	return false
 }
 
+// lock locks the shards of b and finds its counters there.
 func (m *Memory) lock(b *batch) {
 	for i, shard := range b.order {
 		if i == 0 || shard != b.order[i-1] {
 			m.shards[shard].mu.Lock()
 		}
+	}
+	for i := range b.calls {
+		b.calls[i].counter = m.shards[b.calls[i].shard].counterLocked(b.key(i))
 	}
 }
 
@@ -163,7 +168,7 @@ func (m *Memory) takeLocked(b *batch, now time.Time, hits uint64, take bool) sal
 	var before, after teller
 	shadow := ""
 	for i := range b.calls {
-		c, charge := m.counterLocked(b, i), b.calls[i].charge
+		c, charge := b.calls[i].counter, b.calls[i].charge
 		if len(charge.Windows) == 0 && !charge.Limit.Shadow { // no windows for this plan: nothing is allowed
 			var hour slot
 			before.see(charge.Limit.Name, &nothing, hour.advance(&nothing, b.now, nil, hits), true)
@@ -204,7 +209,7 @@ var nothing = sallyport.Window{Length: time.Hour}
 // advanced, and shows tell those that have not been told of.
 func (m *Memory) chargeLocked(b *batch, hits uint64, tell *teller) {
 	for i := range b.calls {
-		c, charge := m.counterLocked(b, i), b.calls[i].charge
+		c, charge := b.calls[i].counter, b.calls[i].charge
 		for j := range charge.Windows {
 			w := &charge.Windows[j]
 			s := c.slot(kindOf(w))
@@ -224,7 +229,7 @@ func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, 
 	m.lock(&b)
 	defer m.unlock(&b)
 	for i := range b.calls {
-		c, charge := m.counterLocked(&b, i), b.calls[i].charge
+		c, charge := b.calls[i].counter, b.calls[i].charge
 		for j := range charge.Windows {
 			w := &charge.Windows[j]
 			s := c.slot(kindOf(w))
@@ -289,10 +294,6 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 		shard.mu.Unlock()
 	}
 	return nil
-}
-
-func (m *Memory) counterLocked(b *batch, i int) *counter {
-	return m.shards[b.calls[i].shard].counterLocked(b.key(i))
 }
 
 // counterLocked returns the counter called key, new where there is none.
