@@ -20,7 +20,7 @@ type Memory struct {
 	seed   maphash.Seed
 	shards [shardCount]shard
 	recent recent
-	zones  zones
+	zones  Zones
 }
 
 type shard struct {
@@ -86,7 +86,7 @@ func (m *Memory) Take(_ context.Context, call Call) (v sallyport.Verdict, _ erro
 	}
 	if call.SID == "" || call.Hits == 0 || call.Dry {
 		m.lock(&b)
-		v = m.takeLocked(&b, call.Now, call.Hits, !call.Dry)
+		v = m.takeLocked(&b, call.Hits, !call.Dry)
 		m.unlock(&b)
 		return v, nil
 	}
@@ -100,7 +100,7 @@ func (m *Memory) Take(_ context.Context, call Call) (v sallyport.Verdict, _ erro
 		hits = 0
 	}
 	m.lock(&b)
-	v = m.takeLocked(&b, call.Now, hits, true)
+	v = m.takeLocked(&b, hits, true)
 	m.unlock(&b)
 	if v.Allowed && hits > 0 {
 		seen.remember()
@@ -164,59 +164,40 @@ func (m *Memory) unlock(b *batch) {
 
 // takeLocked looks at every window, before and as it would be after the take,
 // and takes, where it is to, if none is exhausted.
-func (m *Memory) takeLocked(b *batch, now time.Time, hits uint64, take bool) sallyport.Verdict {
-	var before, after teller
-	shadow := ""
+func (m *Memory) takeLocked(b *batch, hits uint64, take bool) sallyport.Verdict {
+	j := Judge{Hits: hits}
+	take = take && hits > 0
 	for i := range b.calls {
 		c, charge := b.calls[i].counter, b.calls[i].charge
-		if len(charge.Windows) == 0 && !charge.Limit.Shadow { // no windows for this plan: nothing is allowed
-			var hour slot
-			before.see(charge.Limit.Name, &nothing, hour.advance(&nothing, b.now, nil, hits), true)
+		if len(charge.Windows) == 0 { // for this plan
+			j.SeeNone(charge.Limit, b.now.micro)
 		}
-		for j := range charge.Windows {
-			w := &charge.Windows[j]
-			s := c.slot(kindOf(w)).advance(w, b.now, m.zones.of(w), hits)
-			switch {
-			case charge.Limit.Shadow:
-				if s.left < hits {
-					shadow = charge.Limit.Name
-				}
-				continue
-			case s.left < hits || !take || hits == 0 || w.Algorithm == sallyport.Fixed:
-				before.see(charge.Limit.Name, w, s, s.left < hits)
-				s.left -= min(hits, s.left)
-				after.see(charge.Limit.Name, w, s, false)
+		for k := range charge.Windows {
+			w := &charge.Windows[k]
+			o := c.slot(kindOf(w)).advance(w, b.now, m.zones.Of(w), hits)
+			if o.Left < hits || !take || w.Algorithm == sallyport.Fixed || charge.Limit.Shadow {
+				j.See(charge.Limit, w, o, false) // others only the take itself can tell of
 			}
 		}
 	}
-	if before.refused {
-		v := before.verdict(now)
-		v.Allowed = hits == 0 // looking is never refused
-		return v
+	if take && !j.Refuses() {
+		m.chargeLocked(b, hits, &j)
 	}
-	if hits > 0 && take {
-		m.chargeLocked(b, hits, &after)
-	}
-	v := after.verdict(now)
-	v.Shadow = shadow
-	return v
+	return j.Verdict(b.now.micro)
 }
 
-// nothing is the window of those who have none.
-var nothing = sallyport.Window{Length: time.Hour}
-
 // chargeLocked takes hits from every window of b, all of which have been
-// advanced, and shows tell those that have not been told of.
-func (m *Memory) chargeLocked(b *batch, hits uint64, tell *teller) {
+// advanced, and shows j those that it has not seen.
+func (m *Memory) chargeLocked(b *batch, hits uint64, j *Judge) {
 	for i := range b.calls {
 		c, charge := b.calls[i].counter, b.calls[i].charge
-		for j := range charge.Windows {
-			w := &charge.Windows[j]
+		for k := range charge.Windows {
+			w := &charge.Windows[k]
 			s := c.slot(kindOf(w))
 			s.take(w, b.now, hits)
 			m.shards[b.calls[i].shard].touchLocked(c)
 			if w.Algorithm != sallyport.Fixed && !charge.Limit.Shadow {
-				tell.see(charge.Limit.Name, w, s.advance(w, b.now, nil, 0), false)
+				j.See(charge.Limit, w, s.advance(w, b.now, nil, 0), true)
 			}
 		}
 	}
@@ -224,7 +205,7 @@ func (m *Memory) chargeLocked(b *batch, hits uint64, tell *teller) {
 
 // each calls do with every window of call, advanced to call.Now, all counters
 // locked.
-func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, *slot, standing)) {
+func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, *slot, Outlook)) {
 	b, _ := m.locate(batch{now: at(call.Now)}, call)
 	m.lock(&b)
 	defer m.unlock(&b)
@@ -233,7 +214,7 @@ func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, 
 		for j := range charge.Windows {
 			w := &charge.Windows[j]
 			s := c.slot(kindOf(w))
-			do(charge, w, s, s.advance(w, b.now, m.zones.of(w), 0))
+			do(charge, w, s, s.advance(w, b.now, m.zones.Of(w), 0))
 			m.shards[b.calls[i].shard].touchLocked(c)
 		}
 	}
@@ -241,7 +222,7 @@ func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, 
 
 // Force implements Counters.
 func (m *Memory) Force(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, w *sallyport.Window, s *slot, _ standing) {
+	m.each(&call, func(_ *sallyport.Charge, w *sallyport.Window, s *slot, _ Outlook) {
 		s.take(w, at(call.Now), call.Hits)
 	})
 	return nil
@@ -249,13 +230,13 @@ func (m *Memory) Force(_ context.Context, call Call) error {
 
 // Refund implements Counters.
 func (m *Memory) Refund(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ standing) { s.give(call.Hits) })
+	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { s.give(call.Hits) })
 	return nil
 }
 
 // Reset implements Counters.
 func (m *Memory) Reset(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ standing) { *s = slot{kind: s.kind} })
+	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { *s = slot{kind: s.kind} })
 	return nil
 }
 
@@ -264,9 +245,9 @@ func (m *Memory) Look(_ context.Context, call Call) (all []Standing, _ error) {
 	for i := range call.Charges { // one by one, in order
 		one := call
 		one.Charges = call.Charges[i : i+1]
-		m.each(&one, func(c *sallyport.Charge, w *sallyport.Window, _ *slot, s standing) {
+		m.each(&one, func(c *sallyport.Charge, w *sallyport.Window, _ *slot, o Outlook) {
 			all = append(all, Standing{
-				Limit: c.Limit, Window: *w, Used: less(w.Size(), s.left), Remaining: s.left, Reset: time.UnixMicro(s.reset),
+				Limit: c.Limit, Window: *w, Used: less(w.Size(), o.Left), Remaining: o.Left, Reset: time.UnixMicro(o.Reset),
 			})
 		})
 	}
@@ -283,13 +264,13 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 		c := shard.counterLocked(t.Key)
 		shard.touchLocked(c)
 		s := c.slot(kindOf(&t.Window))
-		standing := s.advance(&t.Window, moment, m.zones.of(&t.Window), 0)
+		o := s.advance(&t.Window, moment, m.zones.Of(&t.Window), 0)
 		if t.Back {
 			s.give(t.Hits)
 		} else {
 			s.take(&t.Window, moment, t.Hits)
 		}
-		t.Used, t.Reset = s.used, time.UnixMicro(standing.reset)
+		t.Used, t.Reset = s.used, time.UnixMicro(o.Reset)
 		shard.tidyLocked(moment.second)
 		shard.mu.Unlock()
 	}
@@ -402,23 +383,4 @@ func (m *Memory) Len() int {
 		m.shards[i].mu.Unlock()
 	}
 	return n
-}
-
-// zones remembers time zones by name.
-type zones struct{ known sync.Map } // name → *time.Location
-
-// of returns the time zone of w: nil is UTC, and so is one that nobody knows.
-func (z *zones) of(w *sallyport.Window) *time.Location {
-	if w.Zone == "" {
-		return nil
-	}
-	if zone, ok := z.known.Load(w.Zone); ok {
-		return zone.(*time.Location)
-	}
-	zone, err := time.LoadLocation(w.Zone)
-	if err != nil {
-		return nil // not remembered: names come from the configuration, and a wrong one does not load
-	}
-	z.known.Store(w.Zone, zone)
-	return zone
 }

@@ -50,23 +50,16 @@ type moment struct {
 
 func at(t time.Time) moment { return moment{t.Unix(), t.UnixMicro()} }
 
-// standing is a slot as it is at some moment.
-type standing struct {
-	left  uint64 // hits that would fit
-	reset int64  // microseconds: when it is as good as unused if nobody spends
-	retry int64  // microseconds: when the hits asked for would fit
-}
-
 // advance brings s to now and says how it stands for hits more. A clock that
 // steps back a little never reopens an older window; one that comes back from
 // far ahead does not leave a caller waiting there.
-func (s *slot) advance(w *sallyport.Window, now moment, zone *time.Location, hits uint64) standing {
+func (s *slot) advance(w *sallyport.Window, now moment, zone *time.Location, hits uint64) Outlook {
 	switch w.Algorithm {
 	case sallyport.Sliding:
 		s.marks.expire(w, now.micro)
 		s.used = s.marks.sum()
 		left := less(w.Max, s.used)
-		return standing{left, s.marks.end(w, now.micro), s.marks.fits(w, w.Max, s.used, hits, now.micro)}
+		return Outlook{left, s.marks.end(w, now.micro), s.marks.fits(w, w.Max, s.used, hits, now.micro)}
 	case sallyport.Bucket:
 		return s.advanceBucket(w, now.micro, hits)
 	}
@@ -76,7 +69,7 @@ func (s *slot) advance(w *sallyport.Window, now moment, zone *time.Location, hit
 	} else if start < s.start {
 		_, end = w.Period(s.start, zone)
 	}
-	return standing{less(w.Max, s.used), end * 1e6, end * 1e6}
+	return Outlook{less(w.Max, s.used), end * 1e6, end * 1e6}
 }
 
 // take adds hits to s, which has been advanced to now.
@@ -108,7 +101,7 @@ func (s *slot) give(hits uint64) {
 
 // advanceBucket lets the tokens come back that have since s.start. Whole
 // Lengths move the start, so that nothing is rounded away and nothing grows.
-func (s *slot) advanceBucket(w *sallyport.Window, now int64, hits uint64) standing {
+func (s *slot) advanceBucket(w *sallyport.Window, now int64, hits uint64) Outlook {
 	length := w.Length.Microseconds()
 	s.marks.expire(w, now)
 	elapsed := now - s.start
@@ -135,11 +128,11 @@ func (s *slot) advanceBucket(w *sallyport.Window, now int64, hits uint64) standi
 	size := w.Size()
 	s.used = min(s.used, plus(size, back)) // as owe has it
 	spent, recent := s.used-back, s.marks.sum()
-	st := standing{left: min(less(size, spent), less(size, recent))}
-	st.reset = max(s.start+until(s.used, w.Max, length), s.marks.end(w, now))
-	st.retry = s.marks.fits(w, size, recent, hits, now)
+	st := Outlook{Left: min(less(size, spent), less(size, recent))}
+	st.Reset = max(s.start+until(s.used, w.Max, length), s.marks.end(w, now))
+	st.Retry = s.marks.fits(w, size, recent, hits, now)
 	if over := plus(s.used, min(hits, size)); over > size {
-		st.retry = max(st.retry, s.start+until(over-size, w.Max, length))
+		st.Retry = max(st.Retry, s.start+until(over-size, w.Max, length))
 	}
 	return st
 }
@@ -283,59 +276,4 @@ func (m *marks) fits(w *sallyport.Window, most, used, hits uint64, now int64) in
 		when = m.list[i].at + w.Length.Microseconds()
 	}
 	return when
-}
-
-// teller picks the window that a caller is told of.
-type teller struct {
-	standing
-	window  *sallyport.Window
-	rule    string
-	known   bool
-	refused bool
-}
-
-// see considers the window w of rule as it stands: after the take on success,
-// before it on refusal. Of allowed windows the one with the fewest remaining is
-// told, of exhausted ones the one that lets a retry pass last; equals go to the
-// later reset.
-func (t *teller) see(rule string, w *sallyport.Window, s standing, exhausted bool) {
-	better := !t.known
-	switch {
-	case better:
-	case exhausted != t.refused:
-		better = exhausted
-	case exhausted && s.retry != t.retry:
-		better = s.retry > t.retry
-	case !exhausted && s.left != t.left:
-		better = s.left < t.left
-	default:
-		better = s.reset > t.reset
-	}
-	if better {
-		t.standing, t.window, t.rule, t.known, t.refused = s, w, rule, true, exhausted
-	}
-}
-
-// verdict returns what t has seen, at the time now. Waiting RetryAfter is
-// enough if nobody else spends.
-func (t *teller) verdict(now time.Time) sallyport.Verdict {
-	v := sallyport.Verdict{Known: t.known, Allowed: !t.refused}
-	if !t.known {
-		return v
-	}
-	v.Limit, v.Remaining, v.Window, v.Rule = t.window.Size(), t.left, *t.window, t.rule
-	v.Reset = time.Unix(t.reset/1e6, 0) // rounded up, as headers tell whole seconds
-	if t.reset%1e6 > 0 {
-		v.Reset = v.Reset.Add(time.Second)
-	}
-	if t.refused {
-		v.RetryAfter = wholeSeconds(time.UnixMicro(t.retry).Sub(now))
-	}
-	return v
-}
-
-// wholeSeconds rounds d up, to at least one second.
-func wholeSeconds(d time.Duration) time.Duration {
-	const never = 100 * 365 * 24 * time.Hour
-	return max(time.Second, (min(d, never) + time.Second - 1).Truncate(time.Second))
 }

@@ -152,7 +152,7 @@ func (c *Counters) countAlone(ctx context.Context, now time.Time, t *ratelimit.T
 	c.unheard.Add(1)
 	switch c.options.OnLoss {
 	case OnLossOpen:
-		_, end := t.Window.Period(now.Unix(), c.zones.of(t.Window.Zone))
+		_, end := t.Window.Period(now.Unix(), c.zones.Of(&t.Window))
 		t.Used, t.Reset = 0, time.Unix(end, 0)
 		return nil
 	case OnLossLocal:

@@ -3,7 +3,6 @@ package redis
 import (
 	"crypto/sha256"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -131,7 +130,7 @@ func (c *Counters) appendWindow(dst []byte, w *sallyport.Window, now time.Time) 
 	if algorithm != calendar {
 		return dst
 	}
-	zone := c.zones.of(w.Zone)
+	zone := c.zones.Of(w)
 	start, end := w.Period(now.Unix(), zone)
 	before, _ := w.Period(start-1, zone)
 	_, after := w.Period(end, zone)
@@ -151,24 +150,4 @@ func sidName(sid string, names []digest) *digest {
 	}
 	d := digest(sha256.Sum256(append(appendPart(make([]byte, 0, 128), sid), all[:]...)))
 	return &d
-}
-
-// zones remembers time zones by name.
-type zones struct{ known sync.Map } // name → *time.Location
-
-// of returns the zone called name: nil is UTC, and so is one that nobody knows,
-// which configuration does not load.
-func (z *zones) of(name string) *time.Location {
-	if name == "" {
-		return nil
-	}
-	if zone, ok := z.known.Load(name); ok {
-		return zone.(*time.Location)
-	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return nil
-	}
-	z.known.Store(name, zone)
-	return zone
 }

@@ -165,7 +165,7 @@ func (c *Counters) countRound(ctx context.Context, now time.Time, tallies []rate
 			return &failure{cause: err, sent: true, own: true}
 		}
 		for j, i := range round {
-			tallies[i].Used, tallies[i].Reset = got.standings[j].left, time.UnixMicro(got.standings[j].reset)
+			tallies[i].Used, tallies[i].Reset = got.standings[j].Left, time.UnixMicro(got.standings[j].Reset)
 		}
 		return nil
 	}

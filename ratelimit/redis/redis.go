@@ -141,7 +141,7 @@ type Counters struct {
 	link    atomic.Pointer[link]            // nil while there is no connection to try
 	parts   []*part
 	room    chan struct{} // holds one for each call under way
-	zones   zones
+	zones   ratelimit.Zones
 	alone   *alone        // nil unless OnLoss is OnLossLocal
 	changed chan struct{} // wakes the keeper: a part was lost
 
