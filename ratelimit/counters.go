@@ -66,6 +66,7 @@ type Tally struct {
 
 	Used  uint64    // out: after the count
 	Reset time.Time // out: when the window ends
+	At    time.Time // out: when that was, by the clock of the counters; zero where they could not be asked
 }
 
 // AppendKey appends the name of the counter that limit has for s. Every part

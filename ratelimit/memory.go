@@ -270,7 +270,7 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 		} else {
 			s.take(&t.Window, moment, t.Hits)
 		}
-		t.Used, t.Reset = s.used, time.UnixMicro(o.Reset)
+		t.Used, t.Reset, t.At = s.used, time.UnixMicro(o.Reset), now
 		shard.tidyLocked(moment.second)
 		shard.mu.Unlock()
 	}

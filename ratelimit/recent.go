@@ -69,6 +69,16 @@ func (c *claim) charged() bool {
 	return false
 }
 
+// known reports whether the id was charged a moment ago, forgiven or not.
+func (c *claim) known() bool {
+	for i := range c.set {
+		if e := &c.set[i]; e.id == c.id && c.now-e.at < int64(recentFor) {
+			return true
+		}
+	}
+	return false
+}
+
 // remember notes that the id was charged now, in place of the oldest.
 func (c *claim) remember() {
 	oldest := &c.set[0]

@@ -49,7 +49,7 @@ func newDemo(s streams, getenv func(string) string) *cobra.Command {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:10000", "where the gateway listens; port 0 lets the system choose, for grpc and http too unless they are given")
 	f.StringVar(&o.GRPC, "grpc", "127.0.0.1:9191", "where the server's gRPC listens")
 	f.StringVar(&o.HTTP, "http", "127.0.0.1:9192", "where the server's admin API, metrics and health listen")
-	f.StringVar(&o.Counters, "counters", "memory", "where quotas are counted: memory, or a Redis such as redis://127.0.0.1:6379")
+	f.StringVar(&o.Counters, "counters", "memory", "where quotas are counted, as in a file: memory, a Redis such as redis://127.0.0.1:6379, or {redis: …, lease: …}")
 	f.StringVar(&o.Envoy, "envoy", "", "the Envoy binary (default: $ENVOY, envoy on PATH, .tools/envoy)")
 	c.PreRun = func(*cobra.Command, []string) {
 		if !strings.HasSuffix(o.Listen, ":0") {

@@ -48,6 +48,7 @@ type App struct {
 	memory     *ratelimit.Memory  // the same, where they are in this process
 	journal    *ratelimit.Journal // of memory; nil where it is not kept
 	redis      *redis.Counters    // the same, where instances share them
+	reserve    *ratelimit.Reserve // of redis; nil: none is kept
 
 	sharedSlots *redis.Slots // slots, where instances share them
 	slots       slots

@@ -51,7 +51,11 @@ func (a *App) keepCounters(ctx context.Context) {
 			a.journal.Run(ctx, a.now, func(err error) { a.log.Error("counters are not kept", "error", err) })
 		})
 	}
-	if a.memory == nil {
+	switch {
+	case a.reserve != nil:
+		a.keepReserve(ctx)
+		return
+	case a.memory == nil:
 		return
 	}
 	tick := time.NewTicker(sweepEvery)
@@ -70,6 +74,9 @@ func (a *App) keepCounters(ctx context.Context) {
 func (a *App) closeCounters() {
 	if a.sharedSlots != nil {
 		a.sharedSlots.Close()
+	}
+	if a.reserve != nil {
+		a.closeReserve()
 	}
 	if a.redis != nil {
 		a.redis.Close()

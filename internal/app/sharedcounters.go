@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/telemetry"
+	"github.com/sallyport/sallyport/ratelimit"
 	"github.com/sallyport/sallyport/ratelimit/redis"
 )
 
@@ -36,7 +37,37 @@ func (a *App) openRedis(ctx context.Context, c *config.Counters) error {
 		return fmt.Errorf("counters: %w", err)
 	}
 	a.counters = a.redis
+	if c.Lease.Batch > 0 {
+		a.reserve = ratelimit.NewReserve(a.redis, ratelimit.ReserveOptions{Batch: c.Lease.Batch, Share: uint32(c.Lease.Share)})
+		a.counters = a.reserve
+	}
 	return nil
+}
+
+const (
+	giveBackEvery = time.Second // what was not used for so long
+	giveBackFor   = 2 * time.Second
+)
+
+// keepReserve gives back what is in reserve and not used, until ctx ends.
+func (a *App) keepReserve(ctx context.Context) {
+	tick := time.NewTicker(giveBackEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			a.reserve.Sweep(ctx, a.now())
+		}
+	}
+}
+
+// closeReserve gives back all that is in reserve.
+func (a *App) closeReserve() {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackFor)
+	defer cancel()
+	a.reserve.Close(ctx, a.now())
 }
 
 var onLoss = map[string]redis.OnLoss{
@@ -55,9 +86,13 @@ func (a *App) countersChanged(s redis.State) {
 // redisState is the state of the shared counters as metrics show it.
 func (a *App) redisState() telemetry.CountersState {
 	s := a.redis.State()
-	return telemetry.CountersState{
+	t := telemetry.CountersState{
 		Lost: s.Lost, Calls: s.Calls, Failed: s.Failed, Alone: s.Alone, Losses: s.Losses, Carried: s.Carried, Dropped: s.Dropped,
 	}
+	if a.reserve != nil {
+		t.Served, t.Reserved = a.reserve.Served(), a.reserve.Held(a.now())
+	}
+	return t
 }
 
 // tlsOf reads the files that t names; nil where TLS is off.

@@ -94,13 +94,10 @@ func (c *counters) inProcess() {
 	if strings.HasSuffix(c.File, "/") || strings.ContainsRune(c.File, 0) {
 		c.add("counters.file", "is not the path of a file", "write one such as /var/lib/sallyport/counters, or "+nowhere)
 	}
-	if c.has("counters.max") {
-		c.notServed("counters.max", "a bound on how many counters are held is not served by this version")
-	}
 }
 
 func (c *counters) redis() {
-	c.misplaced([]string{"file", "max"}, "stands beside redis", "it is for memory")
+	c.misplaced([]string{"file"}, "stands beside redis", "it is for memory")
 	c.usual()
 	if c.oneOf("counters.mode", "mode", c.Mode, modeSingle, modeCluster, modeSentinel) {
 		c.addresses()
@@ -157,7 +154,6 @@ func (c *counters) loss() {
 	if !c.has("counters.lease") {
 		return
 	}
-	c.notServed("counters.lease", "quota reserved ahead is not served by this version")
 	c.share("counters.lease.share", c.Lease.Share)
 	if c.Lease.Batch < 1 || c.Lease.Batch > maxBatch {
 		c.add("counters.lease.batch", "is out of range", fmt.Sprintf("1 to %d", maxBatch))

@@ -295,7 +295,7 @@ func TestWeights(t *testing.T) {
 // TestWhatIsNotServedIsSaid holds that nothing the file asks for is ignored.
 func TestWhatIsNotServedIsSaid(t *testing.T) {
 	text := strings.NewReplacer(
-		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x\ncounters: {memory: true, max: 5}",
+		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x",
 		"[{prefix: orders_live_}]", "[{prefix: orders_live_, kind: pat, use: exchange}]\n      tokens: [{issuer: self}]",
 	).Replace(minimal) + `      - {POST: /hook, webhook: {header: X-S, sender: acme}}
     roles: {Clerk: [orders:read]}

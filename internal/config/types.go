@@ -33,7 +33,6 @@ type Listen struct {
 type Counters struct {
 	Memory bool   `yaml:"memory"`
 	File   string `yaml:"file"` // of Memory: where they outlive the process; see Config.CountersFile
-	Max    uint64 `yaml:"max"`  // of Memory: how many are held at most; 0: what is live
 
 	Redis    List     `yaml:"redis"` // written as URLs or HOST:PORT; read as HOST:PORT or unix:///PATH
 	Database uint32   `yaml:"-"`     // from the URL
@@ -58,10 +57,12 @@ type TLS struct {
 	ServerName  string `yaml:"server_name"` // default: the host's
 }
 
-// Lease reserves quota ahead of its use. The zero value reserves none.
+// Lease takes quota from shared counters ahead of its need, so that most calls are
+// answered without asking them; see ratelimit.Reserve for what that bounds. The zero
+// value takes none.
 type Lease struct {
-	Batch uint64  `yaml:"batch"` // hits at once; default 100
-	Share Percent `yaml:"share"` // of a limit at most; default 10%
+	Batch uint64  `yaml:"batch"` // hits of one counter at most; default 100
+	Share Percent `yaml:"share"` // of what is left in a counter at most; default 10%
 }
 
 // RateLimit names folders of rules in envoyproxy/ratelimit's own YAML.

@@ -30,7 +30,7 @@ import (
 // Options is what to show and where.
 type Options struct {
 	Names    []string // of examples; none: all
-	Counters string   // where it is counted what was taken: "" or memory, or the URL of a Redis
+	Counters string   // where it is counted what was taken: "" or what `counters:` may be in a file
 	Chain    sallyport.Chain
 	Listen   string // the gateway's address
 	GRPC     string

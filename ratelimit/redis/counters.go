@@ -25,22 +25,37 @@ func (c *Counters) do(ctx context.Context, a *ask) (got answer, f *failure) {
 // Take implements ratelimit.Counters. call.Now tells the calendar's periods and
 // nothing else: the server's clock rules.
 func (c *Counters) Take(ctx context.Context, call ratelimit.Call) (sallyport.Verdict, error) {
+	loan, err := c.Lend(ctx, call, 0)
+	return loan.Verdict, err
+}
+
+// Lend implements ratelimit.Lender, with a second call to the script where what was
+// to be taken ahead is not there.
+func (c *Counters) Lend(ctx context.Context, call ratelimit.Call, extra uint64) (ratelimit.Loan, error) {
 	if len(call.Charges) == 0 {
-		return sallyport.Verdict{Allowed: true}, nil
+		return ratelimit.Loan{Verdict: sallyport.Verdict{Allowed: true}}, nil
 	}
 	mode := modeTake
 	if call.Hits == 0 || call.Dry {
-		mode = modeLook
+		mode, extra = modeLook, 0
 	}
-	a := c.ask(mode, &call, call.Hits)
+	a := c.ask(mode, &call, call.Hits+extra)
 	if mode == modeTake && a.nobody() {
-		a = c.ask(modeLook, &call, call.Hits)
+		extra, a = 0, c.ask(modeLook, &call, call.Hits)
 	}
 	got, f := c.do(ctx, &a)
-	if f != nil {
-		return c.takeAlone(ctx, &call, c.part(a.tag), f)
+	if f == nil && extra > 0 && got.status != charged {
+		extra = 0
+		if got.status == refused {
+			a = c.ask(mode, &call, call.Hits)
+			got, f = c.do(ctx, &a)
+		}
 	}
-	return a.judge(got, min(call.Hits, most+2)), nil
+	if f != nil {
+		v, err := c.takeAlone(ctx, &call, c.part(a.tag), f)
+		return ratelimit.Loan{Verdict: v}, err
+	}
+	return ratelimit.Loan{Verdict: a.judge(got, min(call.Hits, most+2)), Extra: extra, Now: got.now, Outlooks: got.standings}, nil
 }
 
 // Force implements ratelimit.Counters.
@@ -165,7 +180,8 @@ func (c *Counters) countRound(ctx context.Context, now time.Time, tallies []rate
 			return &failure{cause: err, sent: true, own: true}
 		}
 		for j, i := range round {
-			tallies[i].Used, tallies[i].Reset = got.standings[j].Left, time.UnixMicro(got.standings[j].Reset)
+			t := &tallies[i]
+			t.Used, t.Reset, t.At = got.standings[j].Left, time.UnixMicro(got.standings[j].Reset), time.UnixMicro(got.now)
 		}
 		return nil
 	}

@@ -279,4 +279,4 @@ func (c *Counters) Close() {
 	c.links.Wait()
 }
 
-var _ ratelimit.Counters = (*Counters)(nil)
+var _ ratelimit.Lender = (*Counters)(nil)

@@ -14,22 +14,24 @@ import (
 )
 
 // TestLimits holds the limits of the examples on both chains, with counters in
-// the server and with counters in a Redis; and there all requests of the
-// examples get the same answers as here.
+// the server, in a Redis, and in a Redis that quota is taken from ahead; and there
+// all requests of the examples get the same answers as here.
 func TestLimits(t *testing.T) {
 	for _, chain := range chains {
 		t.Run(chain+" memory", func(t *testing.T) { limitsHold(t, running(t, "", chain)) })
-		t.Run(chain+" redis", func(t *testing.T) {
-			d, err := startDemo(testenv.Envoy(t), "--chain", chain, "--counters", "redis://"+testenv.StartRedis(t).Addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.end()
-			limitsHold(t, d)
-			for name := range d.APIs {
-				t.Run(name, func(t *testing.T) { d.runSteps(t, name) })
-			}
-		})
+		for kind, counters := range map[string]string{"redis": "redis://%s", "leases": "{redis: %q, lease: {batch: 20}}"} {
+			t.Run(chain+" "+kind, func(t *testing.T) {
+				d, err := startDemo(testenv.Envoy(t), "--chain", chain, "--counters", fmt.Sprintf(counters, testenv.StartRedis(t).Addr))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer d.end()
+				limitsHold(t, d)
+				for name := range d.APIs {
+					t.Run(name, func(t *testing.T) { d.runSteps(t, name) })
+				}
+			})
+		}
 	}
 }
 
