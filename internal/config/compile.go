@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 const maxSocketPath = 107 // what the kernel takes
@@ -59,7 +60,7 @@ func compile(f *faults, file *File) *Config {
 	}
 	checkHosts(f, c.Policy)
 	checkHops(f, file)
-	c.Absent, c.Notices = sortFaults(f.absent), sortFaults(f.notices)
+	c.Absent, c.Notices = yamltree.Sorted(f.absent), yamltree.Sorted(f.notices)
 	return c
 }
 

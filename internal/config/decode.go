@@ -5,9 +5,10 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 // decode fills v, a pointer to a struct, from root. It reports everything that
@@ -78,17 +79,13 @@ func (d *decoder) value(n node, v reflect.Value) {
 
 // resolved follows an alias.
 func (n node) resolved() node {
-	for n.Kind == yaml.AliasNode {
-		n.Node = n.Alias
-	}
+	n.Node = yamltree.Follow(n.Node)
 	return n
 }
 
-func (n node) isNull() bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
-
 // isNothing says so where a field was written without a value.
 func (d *decoder) isNothing(n node) bool {
-	if !n.isNull() {
+	if !yamltree.IsNull(n.Node) {
 		return false
 	}
 	d.at(n.line, n.path, "has no value", "give it one or leave it out")
@@ -105,31 +102,10 @@ func (d *decoder) isKnownTag(n node) bool {
 	return false
 }
 
-// what names the kind of n.
-func (n node) what() string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	switch n.ShortTag() {
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "true or false"
-	case "!!null":
-		return "nothing"
-	case "!!timestamp":
-		return "a date"
-	}
-	return "text"
-}
-
 // mistyped says that n is not what is wanted. It does not quote n, which may be a
 // secret in the wrong place.
 func (d *decoder) mistyped(n node, want, hint string) {
-	d.at(n.line, n.path, "is "+n.what()+", not "+want, hint)
+	d.at(n.line, n.path, "is "+yamltree.What(n.Node)+", not "+want, hint)
 }
 
 func (d *decoder) text(n node) string {
@@ -306,9 +282,9 @@ func (d *decoder) pairs(n node) []pair {
 		case k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge":
 			merges = append(merges, n.Content[i+1])
 		case k.Kind != yaml.ScalarNode:
-			d.at(n.Content[i].Line, n.path, "has "+k.what()+" as a key", "keys are text")
+			d.at(n.Content[i].Line, n.path, "has "+yamltree.What(k.Node)+" as a key", "keys are text")
 		case k.ShortTag() != "!!str":
-			d.at(n.Content[i].Line, key(n.path, k.Value), "is "+k.what()+", not text", "put the key in quotes")
+			d.at(n.Content[i].Line, key(n.path, k.Value), "is "+yamltree.What(k.Node)+", not text", "put the key in quotes")
 		case twice:
 			d.at(n.Content[i].Line, key(n.path, k.Value), fmt.Sprintf("is written twice; first on line %d", first), "")
 		default:
@@ -344,47 +320,6 @@ func (d *decoder) merge(n node, from *yaml.Node, all []pair, lines map[string]in
 
 // allowed returns a hint that lists names, and the one that was probably meant.
 func allowed(got string, names []string) (hint, meant string) {
-	best := len(got)/3 + 1
-	for _, name := range names {
-		if n := distance(strings.ToLower(got), strings.ToLower(name), best); n < best {
-			best, meant = n, name
-		}
-	}
-	sorted := slices.Compact(slices.Sorted(slices.Values(names)))
-	const most = 40
-	list := strings.Join(sorted[:min(len(sorted), most)], ", ")
-	if len(sorted) > most {
-		list += ", …"
-	}
-	switch {
-	case list == "":
-		return "", ""
-	case meant != "":
-		return "did you mean " + meant + "? allowed: " + list, meant
-	}
-	return "allowed: " + list, ""
-}
-
-// distance is how many characters must be put in, left out or changed to make
-// b of a; most where it is at least that.
-func distance(a, b string, most int) int {
-	if len(a) > 100 || len(b) > 100 || len(a)-len(b) >= most || len(b)-len(a) >= most {
-		return most
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return min(row[len(b)], most)
+	meant = yamltree.Meant(got, names)
+	return yamltree.Allowed(slices.Compact(slices.Sorted(slices.Values(names))), meant), meant
 }

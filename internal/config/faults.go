@@ -1,15 +1,12 @@
 package config
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/render"
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 // maxFaults is how many faults are told; more help nobody.
@@ -127,14 +124,7 @@ func (f *faults) whole(path string) bool {
 }
 
 // sorted returns the faults in the order of the file, each once.
-func (f *faults) sorted() []sallyport.Fault { return sortFaults(f.list) }
-
-func sortFaults(list []sallyport.Fault) []sallyport.Fault {
-	slices.SortStableFunc(list, func(a, b sallyport.Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Path, b.Path), strings.Compare(a.Text, b.Text))
-	})
-	return slices.Compact(list)
-}
+func (f *faults) sorted() []sallyport.Fault { return yamltree.Sorted(f.list) }
 
 // field, key and index make paths.
 func field(path, name string) string {
@@ -145,26 +135,9 @@ func field(path, name string) string {
 }
 
 // key is field for a name that the operator chose.
-func key(path, name string) string {
-	if isPlain(name) {
-		return field(path, name)
-	}
-	return fmt.Sprintf("%s[%s]", path, quote(name))
-}
+func key(path, name string) string { return yamltree.Key(path, name) }
 
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
-
-func isPlain(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	})
-}
+func index(path string, i int) string { return yamltree.Index(path, i) }
 
 // quote quotes what an operator wrote, cut to a length that can be read.
-func quote(s string) string {
-	const most = 60
-	if len(s) > most {
-		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:most], ""))
-	}
-	return fmt.Sprintf("%q", s)
-}
+func quote(s string) string { return yamltree.Quote(s) }

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 // maxFaults is how many faults of a file are told; more help nobody.
@@ -24,28 +24,8 @@ type place struct {
 }
 
 func (p place) resolved() place {
-	for p.Kind == yaml.AliasNode {
-		p.Node = p.Alias
-	}
+	p.Node = yamltree.Follow(p.Node)
 	return p
-}
-
-func (p place) what() string {
-	switch p.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	switch p.ShortTag() {
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "true or false"
-	case "!!null":
-		return "nothing"
-	}
-	return "text"
 }
 
 // full reports whether more faults would not be told.
@@ -66,7 +46,11 @@ func (r *reader) note(line int, path, text, hint string) {
 }
 
 func (r *reader) mistyped(p place, want, hint string) {
-	r.at(p.line, p.path, "is "+p.what()+", not "+want, hint)
+	what := yamltree.What(p.Node)
+	if what == "a date" { // which is text to envoyproxy/ratelimit
+		what = "text"
+	}
+	r.at(p.line, p.path, "is "+what+", not "+want, hint)
 }
 
 // tagged reports, as a fault, a tag that changes what a value means.
@@ -74,7 +58,7 @@ func (r *reader) tagged(p place) bool {
 	if p.Style&yaml.TaggedStyle == 0 || slices.Contains([]string{"!!str", "!!map", "!!seq"}, p.ShortTag()) {
 		return false
 	}
-	r.at(p.line, p.path, "has the tag "+quote(p.Tag), "remove the tag")
+	r.at(p.line, p.path, "has the tag "+yamltree.Quote(p.Tag), "remove the tag")
 	return true
 }
 
@@ -87,7 +71,7 @@ type fields struct {
 
 func (f *fields) has(name string) bool {
 	p, ok := f.by[name]
-	return ok && !isNull(p.Node)
+	return ok && !yamltree.IsNull(p.Node)
 }
 
 // fields reads p as a mapping that has names and nothing else.
@@ -97,13 +81,14 @@ func (r *reader) fields(p place, names []string) fields {
 		if !slices.Contains(names, e.key) {
 			hint, meant := elsewhere(e.key), ""
 			if hint == "" {
-				hint, meant = allowed(e.key, names)
+				meant = yamltree.Meant(e.key, names)
+				hint = yamltree.Allowed(names, meant)
 			}
 			f.meant[meant] = true
-			r.at(e.line, field(p.path, e.key), "unknown field", hint)
+			r.at(e.line, yamltree.Key(p.path, e.key), "unknown field", hint)
 			continue
 		}
-		f.by[e.key] = place{e.value, field(p.path, e.key), e.line}.resolved()
+		f.by[e.key] = place{e.value, yamltree.Key(p.path, e.key), e.line}.resolved()
 	}
 	return f
 }
@@ -132,10 +117,10 @@ func (r *reader) pairs(p place, path string) []pair {
 		switch {
 		case k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge":
 			merges = append(merges, [2]int{i, len(all)})
-		case k.Kind != yaml.ScalarNode || isNull(k.Node):
-			r.at(k.line, path, "has "+k.what()+" as a key", "keys are text")
+		case k.Kind != yaml.ScalarNode || yamltree.IsNull(k.Node):
+			r.at(k.line, path, "has "+yamltree.What(k.Node)+" as a key", "keys are text")
 		case twice:
-			r.at(k.line, field(path, k.Value), fmt.Sprintf("is written twice; first on line %d", all[first].line), "")
+			r.at(k.line, yamltree.Key(path, k.Value), fmt.Sprintf("is written twice; first on line %d", all[first].line), "")
 		default:
 			at[k.Value] = len(all)
 			all = append(all, pair{k.Value, k.line, p.Content[i+1]})
@@ -167,9 +152,9 @@ func (r *reader) merge(from place, all []pair, at map[string]int, before int) []
 				at[p.key] = len(all)
 				all = append(all, p)
 			case i < before:
-				r.at(from.line, field(from.path, p.key), "is written before << merges it again", "put << first")
-			case place{Node: p.value}.resolved().Kind == yaml.MappingNode:
-				r.at(from.line, field(from.path, p.key), "is written and merged (<<) too", "write it in one place; envoyproxy/ratelimit would mix the two")
+				r.at(from.line, yamltree.Key(from.path, p.key), "is written before << merges it again", "put << first")
+			case yamltree.Follow(p.value).Kind == yaml.MappingNode:
+				r.at(from.line, yamltree.Key(from.path, p.key), "is written and merged (<<) too", "write it in one place; envoyproxy/ratelimit would mix the two")
 			}
 		}
 	}
@@ -189,7 +174,7 @@ func (r *reader) list(f fields, name string) []place {
 	r.tagged(p)
 	items := make([]place, len(p.Content))
 	for i, n := range p.Content {
-		items[i] = place{n, p.path + "[" + strconv.Itoa(i) + "]", n.Line}.resolved()
+		items[i] = place{n, yamltree.Index(p.path, i), n.Line}.resolved()
 	}
 	return items
 }
@@ -265,81 +250,4 @@ func (r *reader) number(f fields, name string) uint32 {
 		r.at(p.line, p.path, "is "+p.Value+", which is out of range", fmt.Sprintf("write 0 to %d", uint32(math.MaxUint32)))
 	}
 	return uint32(n)
-}
-
-// allowed returns a hint that lists names, and the one that was probably meant.
-func allowed(got string, names []string) (hint, meant string) {
-	best := len(got)/3 + 1
-	for _, name := range names {
-		if n := distance(strings.ToLower(got), strings.ToLower(name), best); n < best {
-			best, meant = n, name
-		}
-	}
-	const most = 40
-	list := strings.Join(names[:min(len(names), most)], ", ")
-	if len(names) > most {
-		list += ", …"
-	}
-	switch {
-	case list == "":
-		return "", ""
-	case meant != "":
-		return "did you mean " + meant + "? allowed: " + list, meant
-	}
-	return "allowed: " + list, ""
-}
-
-// distance is how many characters must be put in, left out or changed to make
-// b of a; most where it is at least that.
-func distance(a, b string, most int) int {
-	if len(a) > 100 || len(b) > 100 || len(a)-len(b) >= most || len(b)-len(a) >= most {
-		return most
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return min(row[len(b)], most)
-}
-
-// field makes the path of name in what stands at path.
-func field(path, name string) string {
-	plain := name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	})
-	switch {
-	case !plain:
-		return path + "[" + quote(name) + "]"
-	case path == "":
-		return name
-	}
-	return path + "." + name
-}
-
-// quote quotes what an operator wrote, cut to a length that can be read.
-func quote(s string) string {
-	const most = 60
-	if len(s) > most {
-		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:most], ""))
-	}
-	return fmt.Sprintf("%q", s)
-}
-
-// sorted puts faults in the order of the file, each once.
-func sorted(faults []sallyport.Fault) []sallyport.Fault {
-	slices.SortStableFunc(faults, func(a, b sallyport.Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Path, b.Path), strings.Compare(a.Text, b.Text))
-	})
-	return slices.Compact(faults)
 }

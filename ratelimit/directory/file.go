@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 var (
@@ -75,9 +75,9 @@ func read(file string, text []byte) reading {
 		}
 	}
 	if len(r.faults) > 0 {
-		return reading{name: r.domain.name, line: line, faults: sorted(r.faults)}
+		return reading{name: r.domain.name, line: line, faults: yamltree.Sorted(r.faults)}
 	}
-	return reading{name: r.domain.name, line: line, domain: r.domain, notices: sorted(r.notices)}
+	return reading{name: r.domain.name, line: line, domain: r.domain, notices: yamltree.Sorted(r.notices)}
 }
 
 func (r *reader) readFile(text []byte) (line int) {
@@ -95,8 +95,8 @@ func (r *reader) readFile(text []byte) (line int) {
 	names := slices.Sorted(maps.Keys(r.names))
 	for _, m := range r.replaced {
 		if !r.names[m.name] {
-			hint, _ := allowed(m.name, names)
-			r.note(m.line, m.path, "no rate_limit of this domain has the name "+quote(m.name)+", so it replaces nothing", hint)
+			hint := yamltree.Allowed(names, yamltree.Meant(m.name, names))
+			r.note(m.line, m.path, "no rate_limit of this domain has the name "+yamltree.Quote(m.name)+", so it replaces nothing", hint)
 		}
 	}
 	return f.by["domain"].line
@@ -150,7 +150,7 @@ func (r *reader) descriptor(p place, above []*node, metric string) *node {
 	before := len(r.faults)
 	n := &node{key: r.text(f, "key"), value: r.text(f, "value"), line: p.line}
 	if n.key == "" && len(r.faults) == before && !f.meant["key"] && p.Kind == yaml.MappingNode {
-		r.at(p.line, field(p.path, "key"), "is missing", "a descriptor names the key that Envoy sends")
+		r.at(p.line, yamltree.Key(p.path, "key"), "is missing", "a descriptor names the key that Envoy sends")
 	}
 	switch key := f.by["key"]; {
 	case n.value == "" && strings.HasSuffix(n.key, "*"):
@@ -196,7 +196,7 @@ func (r *Rule) perValue() bool {
 
 // limit reads a rate_limit into rule.
 func (r *reader) limit(p place, rule *Rule) {
-	if isNull(p.Node) {
+	if yamltree.IsNull(p.Node) {
 		r.at(p.line, p.path, "has no value, so that nothing would be limited", "write unit and requests_per_unit, or leave rate_limit out to let all pass")
 		return
 	}
@@ -217,16 +217,16 @@ func (r *reader) limit(p place, rule *Rule) {
 	case name != "":
 		var ok bool
 		if rule.Unit, ok = ParseUnit(name); !ok {
-			r.at(f.by["unit"].line, f.by["unit"].path, "unknown unit "+quote(name), "allowed: "+unitNames())
+			r.at(f.by["unit"].line, f.by["unit"].path, "unknown unit "+yamltree.Quote(name), "allowed: "+unitNames())
 		}
 	case !f.has("unit") && !f.meant["unit"], f.has("unit") && f.by["unit"].Kind == yaml.ScalarNode && f.by["unit"].Value == "":
-		r.at(p.line, field(p.path, "unit"), "is missing", "allowed: "+unitNames())
+		r.at(p.line, yamltree.Key(p.path, "unit"), "is missing", "allowed: "+unitNames())
 	}
 	switch {
 	case f.has("requests_per_unit"):
 		rule.Requests = r.number(f, "requests_per_unit")
 	case !rule.Unlimited && !f.meant["requests_per_unit"] && p.Kind == yaml.MappingNode:
-		r.at(p.line, field(p.path, "requests_per_unit"), "is missing", "write 0 to let nothing through, or unlimited: true")
+		r.at(p.line, yamltree.Key(p.path, "requests_per_unit"), "is missing", "write 0 to let nothing through, or unlimited: true")
 	}
 	for _, item := range r.list(f, "replaces") {
 		r.replaces(item, rule)
@@ -238,12 +238,12 @@ func (r *reader) replaces(p place, rule *Rule) {
 	before := len(r.faults)
 	switch name := r.text(f, "name"); {
 	case name == "" && len(r.faults) == before && !f.meant["name"] && p.Kind == yaml.MappingNode:
-		r.at(p.line, field(p.path, "name"), "is missing", "name the rate_limit that this one replaces")
+		r.at(p.line, yamltree.Key(p.path, "name"), "is missing", "name the rate_limit that this one replaces")
 	case name == "":
 	case name == rule.Name:
-		r.at(p.line, field(p.path, "name"), "is the name of the same rate_limit", "a limit cannot replace itself")
+		r.at(p.line, yamltree.Key(p.path, "name"), "is the name of the same rate_limit", "a limit cannot replace itself")
 	default:
-		r.replaced = append(r.replaced, mention{place{p.Node, field(p.path, "name"), p.line}, name})
+		r.replaced = append(r.replaced, mention{place{p.Node, yamltree.Key(p.path, "name"), p.line}, name})
 		rule.Replaces = append(rule.Replaces, name)
 	}
 }
@@ -252,8 +252,8 @@ func (r *reader) replaces(p place, rule *Rule) {
 // before.
 func (r *reader) reachable(path string, all level) {
 	unreachable := func(n, first *node) {
-		r.note(n.line, path+"["+strconv.Itoa(n.order)+"]",
-			fmt.Sprintf("can never be reached: %s with %s on line %d comes first and matches all that it does", first.key, quote(first.value), first.line),
+		r.note(n.line, yamltree.Index(path, n.order),
+			fmt.Sprintf("can never be reached: %s with %s on line %d comes first and matches all that it does", first.key, yamltree.Quote(first.value), first.line),
 			"put the narrower wildcard first, or remove one of the two")
 	}
 	for _, c := range all {

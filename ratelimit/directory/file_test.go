@@ -87,6 +87,14 @@ func lines(faults []sallyport.Fault) string {
 	return b.String()
 }
 
+// TestDateIsToldAsText: to envoyproxy/ratelimit there are no dates.
+func TestDateIsToldAsText(t *testing.T) {
+	got := read("file.yaml", []byte("domain: d\ndescriptors: 2026-01-02\n"))
+	if want := "file.yaml:2: descriptors: is text, not a list (begin each item with -)\n"; lines(got.faults) != want {
+		t.Errorf("got %s, want %s", lines(got.faults), want)
+	}
+}
+
 func TestWhatIsTooMuchIsRefused(t *testing.T) {
 	nested := func(open, end string) string {
 		return strings.Repeat(open, maxDepth) + "{key: a}" + strings.Repeat(end, maxDepth)

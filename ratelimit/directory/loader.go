@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 // Loader reads folders again and again. It is not safe for concurrent use.
@@ -168,7 +169,7 @@ func (l *Loader) assemble(paths []string) {
 		faults = append(faults, f.faults...)
 		if f.domain != nil && by[0] != path {
 			faults = append(faults, sallyport.Fault{File: path, Line: f.line, Path: "domain",
-				Text: quote(f.name) + " is also the domain of " + by[0], Hint: "neither is taken; one file describes one domain"})
+				Text: yamltree.Quote(f.name) + " is also the domain of " + by[0], Hint: "neither is taken; one file describes one domain"})
 		}
 		for _, name := range []string{f.owns, f.name} {
 			if last := l.inForce(name); now[name] == nil && last != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sallyport/sallyport/internal/yamltree"
 )
 
 // metadata reads any YAML that a google.protobuf.Struct can hold; nil where
@@ -36,13 +38,13 @@ func (r *reader) any(p place, depth int) any {
 	case yaml.SequenceNode:
 		list := make([]any, len(p.Content))
 		for i, n := range p.Content {
-			list[i] = r.any(place{n, p.path + "[" + strconv.Itoa(i) + "]", n.Line}.resolved(), depth+1)
+			list[i] = r.any(place{n, yamltree.Index(p.path, i), n.Line}.resolved(), depth+1)
 		}
 		return list
 	case yaml.MappingNode:
 		m := make(map[string]any, len(p.Content)/2)
 		for _, e := range r.pairs(p, p.path) {
-			m[e.key] = r.any(place{e.value, field(p.path, e.key), e.line}.resolved(), depth+1)
+			m[e.key] = r.any(place{e.value, yamltree.Key(p.path, e.key), e.line}.resolved(), depth+1)
 		}
 		return m
 	}
@@ -71,7 +73,7 @@ func (r *reader) float(p place) any {
 	}
 	n, err := strconv.ParseFloat(strings.ReplaceAll(p.Value, "_", ""), 64)
 	if err != nil || math.IsInf(n, 0) || math.IsNaN(n) {
-		r.at(p.line, p.path, "is "+quote(p.Value)+", a number that JSON does not have", "put it in quotes if text is meant")
+		r.at(p.line, p.path, "is "+yamltree.Quote(p.Value)+", a number that JSON does not have", "put it in quotes if text is meant")
 		return nil
 	}
 	return n
