@@ -13,7 +13,7 @@
 // the local replies turn into the API's own 503: a mapper on 503 itself would
 // also overwrite the bodies that Check sends. Envoy answers some requests
 // before any filter runs (absolute paths, bad normalisation); those carry no
-// x-sallyport-sid yet, which is how the local replies tell them apart. Each
+// x-sallyport-sid of its own yet, which is how the local replies tell them apart. Each
 // gRPC service has a cluster of its own, because circuit breakers are counted
 // per cluster and trip without a word.
 //
@@ -25,6 +25,15 @@
 // answers that Envoy would not take, whatever flags they have. Entries that are
 // on the way when the log's connection breaks are lost, so it is given more time
 // to answer pings than the others.
+//
+// Such an entry is trusted for its sid, which a client may have sent where no
+// filter overwrote it. Requests that Envoy refuses by itself (no host, not a path,
+// bad normalisation) have no route yet, and the access log's reader goes by that.
+// Between the choice of a route and the first filter there are an upgrade that is
+// not served and, where operators bound how many streams start at a time
+// (http.max_requests_per_io_cycle), a reset: early_header_mutation_extensions take
+// the client's header away before that, and not before the refusals, so that
+// neither is enough alone.
 package envoy
 
 import (

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -234,7 +235,7 @@ func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyp
 		d.Reason = sallyport.StreamUnnamed
 		return
 	}
-	full, err := a.slots.Hold(ctx, d.At, sid, &d.Subject, d.Slots)
+	full, err := a.slots.Hold(ctx, d.At, sid, &d.Subject, wanted(d))
 	switch {
 	case err == nil && full == nil:
 		d.Lease = true
@@ -248,6 +249,20 @@ func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyp
 	case !d.API.OnFailure.QuotaOpen, sallyport.RefusesAnyway(err):
 		d.Reason = sallyport.CountersFailed
 	}
+}
+
+// wanted returns the limits of which d is to hold slots. In shadow mode none is
+// waited for: the request passes anyhow, and would only be late.
+func wanted(d *sallyport.Decision) []*sallyport.Limit {
+	if !d.Shadow() || !slices.ContainsFunc(d.Slots, func(l *sallyport.Limit) bool { return l.Wait > 0 }) {
+		return d.Slots
+	}
+	hasty := make([]*sallyport.Limit, len(d.Slots))
+	for i, l := range d.Slots {
+		one := *l
+		one.Wait, hasty[i] = 0, &one
+	}
+	return hasty
 }
 
 // release gives back the slots of a request that is refused after all.

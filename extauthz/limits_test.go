@@ -15,9 +15,14 @@ type lent struct {
 	full *sallyport.Limit
 	err  error
 	held map[string]int
+	wait time.Duration // that the latest Hold could have taken
 }
 
 func (l *lent) Hold(_ context.Context, _ time.Time, sid string, _ *sallyport.Subject, limits []*sallyport.Limit) (*sallyport.Limit, error) {
+	l.wait = 0
+	for _, limit := range limits {
+		l.wait = max(l.wait, limit.Wait)
+	}
 	if l.full == nil && l.err == nil {
 		l.held[sid] = len(limits)
 	}
@@ -99,6 +104,39 @@ func TestNoSlotNoQuota(t *testing.T) {
 	g.enforce()
 	if d := g.decide(get("/v1/orders", "x-api-key", key, "x-sallyport-sid", "a")); d.Reason != sallyport.Allowed || d.Lease {
 		t.Errorf("slots down, open: %v, lease %v", d.Reason, d.Lease)
+	}
+}
+
+// Where a refusal would not count, nobody waits for the slot that it would be for.
+func TestNobodyWaitsInShadowMode(t *testing.T) {
+	const patience = time.Second
+	for name, test := range map[string]struct {
+		shadow func(*sallyport.API)
+		wait   time.Duration
+	}{
+		"in force":            {func(*sallyport.API) {}, patience},
+		"API in shadow":       {func(api *sallyport.API) { api.Shadow = true }, 0},
+		"operation in shadow": {func(api *sallyport.API) { api.Operations[0].Shadow = true }, 0},
+		"another in shadow":   {func(api *sallyport.API) { api.Operations[1].Shadow = true }, patience},
+	} {
+		g, slots := newSlotGate(t, sallyport.Fused)
+		api := g.policy.APIs[0]
+		limit := api.Limits[len(api.Limits)-1]
+		limit.Wait = patience
+		test.shadow(api)
+		g.enforce()
+		d := g.decide(get("/v1/orders", "x-api-key", g.key(), "x-sallyport-sid", "a"))
+		if d.Reason != sallyport.Allowed || !d.Lease || slots.held["a"] != 1 || slots.wait != test.wait {
+			t.Errorf("%s: %v, lease %v, held %v, would wait %v, want %v", name, d.Reason, d.Lease, slots.held, slots.wait, test.wait)
+		}
+		slots.full = limit
+		d = g.decide(get("/v1/orders", "x-api-key", g.key(), "x-sallyport-sid", "b"))
+		if passed := test.wait == 0; (d.Reason == sallyport.Allowed) != passed || (d.Shadowed == sallyport.ConcurrencyExhausted) != passed || slots.wait != test.wait {
+			t.Errorf("%s, full: %v, in shadow %v, would wait %v, want %v", name, d.Reason, d.Shadowed, slots.wait, test.wait)
+		}
+		if limit.Wait != patience {
+			t.Errorf("%s: the policy's own limit was changed", name)
+		}
 	}
 }
 

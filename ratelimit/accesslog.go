@@ -21,8 +21,10 @@ import (
 const (
 	logHeaderSID = "x-sallyport-sid"
 	logNamespace = "envoy.filters.http.ext_authz" // of what Check wrote
-	logCost      = "cost"                         // among that: the response header that tells more hits
+	logDecision  = "decision"                     // among that: the decision's id, always
+	logCost      = "cost"                         // and the response header that tells more hits
 	logDenied    = "ext_authz_denied"             // the details of a response that Check made
+	logNoUpgrade = "upgrade_failed"               // and of the one to an upgrade that is not served
 )
 
 // Spent is what the answer to a request told that it counts for.
@@ -46,6 +48,7 @@ type AccessLog struct {
 	spend  func(context.Context, Spent)
 
 	malformed atomic.Uint64
+	opened    atomic.Bool // some stream was, ever
 	closing   chan struct{}
 	mu        sync.Mutex
 	closed    bool           // guarded by mu
@@ -84,6 +87,7 @@ func (a *AccessLog) open() bool {
 	defer a.mu.Unlock()
 	if !a.closed {
 		a.readers.Add(1)
+		a.opened.Store(true)
 	}
 	return !a.closed
 }
@@ -100,6 +104,11 @@ func (a *AccessLog) Close() {
 	a.mu.Unlock()
 	a.readers.Wait()
 }
+
+// Opened reports whether a proxy has ever told anything. One opens its stream
+// with the first entry that its configuration lets pass: that none was opened is
+// no proof that it has no access log.
+func (a *AccessLog) Opened() bool { return a.opened.Load() }
 
 // Malformed returns how many entries, or costs in them, were ignored because
 // nothing could be made of them.
@@ -125,8 +134,8 @@ func (a *AccessLog) read(stream accesslogv3.AccessLogService_StreamAccessLogsSer
 	}
 }
 
-// note makes of one entry what it means. A stream without a sid ended before
-// any filter saw it, and holds nothing.
+// note makes of one entry what it means. A stream without a sid of the proxy's
+// ended before any filter saw it, and holds nothing.
 func (a *AccessLog) note(ctx context.Context, entry *logEntry) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -130,6 +130,40 @@ func TestAccessLogTellsTheLeases(t *testing.T) {
 	}
 }
 
+// What the proxy refused before its filters ran names the sid that the client
+// sent: it renews and releases nothing.
+func TestAccessLogBelievesNoClient(t *testing.T) {
+	decided := checked(t, map[string]any{"decision": "0123456789abcdef"})
+	unrouted := func(e *datav3.HTTPAccessLogEntry) { e.CommonProperties.RouteName = "" }
+	upgrade := func(e *datav3.HTTPAccessLogEntry) { e.Response.ResponseCodeDetails = logNoUpgrade }
+	for _, c := range []struct {
+		name   string
+		change []func(*datav3.HTTPAccessLogEntry)
+		want   []string
+	}{
+		{"routed, such as one that left during Check", nil, []string{"renew a", "end a"}},
+		{"without a route", []func(*datav3.HTTPAccessLogEntry){unrouted}, nil},
+		{"no such upgrade", []func(*datav3.HTTPAccessLogEntry){upgrade}, nil},
+		{"decided, on a route without a name", []func(*datav3.HTTPAccessLogEntry){unrouted, decided}, []string{"renew a", "end a"}},
+		{"decided, and the upstream's upgrade failed", []func(*datav3.HTTPAccessLogEntry){upgrade, decided}, []string{"renew a", "end a"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			leases := new(heard)
+			stream, _ := serve(t, NewAccessLog(leases, time.Now, nil))
+			if err := stream.Send(messageOf(entryOf(datav3.AccessLogType_DownstreamPeriodic, "a", c.change...),
+				entryOf(datav3.AccessLogType_DownstreamEnd, "a", c.change...))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.CloseAndRecv(); err != nil {
+				t.Fatal(err)
+			}
+			if got := leases.list(); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAnswersTellTheirCost(t *testing.T) {
 	check := checked(t, map[string]any{"cost": "x-tokens", "operation": "POST /v1/x", "number": 4})
 	type spending struct {
@@ -174,11 +208,17 @@ func TestAnswersTellTheirCost(t *testing.T) {
 func TestCloseEndsTheStreams(t *testing.T) {
 	leases := new(heard)
 	log := NewAccessLog(leases, time.Now, nil)
+	if log.Opened() {
+		t.Error("a stream was opened before any was")
+	}
 	stream, server := serve(t, log)
 	if err := stream.Send(messageOf(entryOf(datav3.AccessLogType_DownstreamEnd, "a"))); err != nil {
 		t.Fatal(err)
 	}
 	await(t, func() bool { return len(leases.list()) == 1 })
+	if !log.Opened() {
+		t.Error("a stream was never opened")
+	}
 	log.Close()
 	log.Close()
 	server.GracefulStop() // hangs where a stream is left
@@ -260,9 +300,14 @@ func FuzzEntriesAreReadAsGeneratedTypesDo(f *testing.F) {
 			e := got[i]
 			told, ok := e.told("x-tokens")
 			wantTold, wantOK := w.GetResponse().GetResponseHeaders()["x-tokens"]
-			if int32(e.kind) != int32(w.GetCommonProperties().GetAccessLogType()) || e.sid() != w.GetRequest().GetRequestHeaders()[logHeaderSID] ||
+			fields := w.GetCommonProperties().GetMetadata().GetFilterMetadata()[logNamespace].GetFields()
+			sid := w.GetRequest().GetRequestHeaders()[logHeaderSID]
+			if (w.GetCommonProperties().GetRouteName() == "" || w.GetResponse().GetResponseCodeDetails() == logNoUpgrade) && fields[logDecision].GetStringValue() == "" {
+				sid = ""
+			}
+			if int32(e.kind) != int32(w.GetCommonProperties().GetAccessLogType()) || e.sid() != sid ||
 				told != wantTold || ok != wantOK || e.details() != w.GetResponse().GetResponseCodeDetails() ||
-				e.checked("cost") != w.GetCommonProperties().GetMetadata().GetFilterMetadata()[logNamespace].GetFields()["cost"].GetStringValue() {
+				e.checked("cost") != fields["cost"].GetStringValue() {
 				t.Errorf("entry %d is read otherwise than %v", i, w)
 			}
 		}

@@ -19,6 +19,7 @@ const (
 	entryAnswer  = 4
 
 	commonMetadata = 17 // of AccessLogCommon
+	commonRoute    = 19
 	commonType     = 33
 	metadataFilter = 1 // of Metadata: a map
 	requestHeaders = 13
@@ -40,8 +41,8 @@ func unread(m *logMessage) []byte { return protoreflect.ProtoMessage(m).ProtoRef
 
 // logEntry is one HTTP entry. Its fields are parts of the message.
 type logEntry struct {
-	kind                      uint64
-	metadata, request, answer []byte
+	kind                             uint64
+	metadata, route, request, answer []byte
 }
 
 var errLogEntry = errors.New("access log entry is not of its protocol")
@@ -85,6 +86,8 @@ func parseLogEntry(b []byte) (e logEntry, err error) {
 			e.kind = n
 		case commonMetadata:
 			e.metadata = join(e.metadata, value)
+		case commonRoute:
+			e.route = value
 		}
 	}
 	if !ok {
@@ -94,7 +97,19 @@ func parseLogEntry(b []byte) (e logEntry, err error) {
 }
 
 // sid is the proxy's id of the stream, "" where no filter saw it.
+//
+// The filter that writes it has not run where the proxy refuses a request by
+// itself: the header is the client's own then, and to believe it would let a
+// client that knows a sid free the slots of a stream that goes on. Such a request
+// has no route, for the proxy looks for one later; or it asked for an upgrade
+// that is not there. Check is asked about none of them, so that they hold
+// nothing. What Check has decided about, the filter saw. People's own configuration
+// should give its routes names: without, who leaves during Check holds a slot
+// until its lease ends.
 func (e *logEntry) sid() string {
+	if (len(e.route) == 0 || e.details() == logNoUpgrade) && e.checked(logDecision) == "" {
+		return ""
+	}
 	value, _ := inMap(e.request, requestHeaders, logHeaderSID)
 	return string(value)
 }

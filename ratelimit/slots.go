@@ -15,7 +15,7 @@ import (
 type Leases interface {
 	// Hold takes a slot of every limit for s under sid, or none and returns the
 	// limit that was full. It may wait for one as long as the longest Wait of
-	// limits. A sid that holds already is a proxy's retry: it holds what it
+	// those limits that are not in shadow. A sid that holds already is a proxy's retry: it holds what it
 	// held. An error means that the slots could not be asked, and that none is
 	// held.
 	Hold(ctx context.Context, now time.Time, sid string, s *sallyport.Subject, limits []*sallyport.Limit) (full *sallyport.Limit, err error)
@@ -156,9 +156,12 @@ func (l *Slots) Hold(ctx context.Context, now time.Time, sid string, s *sallypor
 	return l.await(ctx, w, wait), nil
 }
 
+// longest is the longest wait of those of limits that may be full.
 func longest(limits []*sallyport.Limit) (wait time.Duration) {
 	for _, limit := range limits {
-		wait = max(wait, limit.Wait)
+		if !limit.Shadow {
+			wait = max(wait, limit.Wait)
+		}
 	}
 	return wait
 }

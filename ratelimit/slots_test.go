@@ -261,9 +261,10 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 
 func TestPatienceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, one := NewSlots(time.Now), inFlight(1, patience)
-		wants(l, "a", key("k1"), one)
-		began, b := time.Now(), wants(l, "b", key("k1"), one)
+		l, one, shadow := NewSlots(time.Now), inFlight(1, patience), ofTenant(1, time.Hour)
+		shadow.Shadow = true // which is never full, so that nobody waits for it
+		wants(l, "a", key("k1"), one, shadow)
+		began, b := time.Now(), wants(l, "b", key("k1"), one, shadow)
 		<-b.done
 		if took := time.Since(began); took != patience || b.full != one {
 			t.Errorf("refused with %v after %v, want after %v", b.full, took, patience)

@@ -31,6 +31,8 @@ type caller struct {
 	role        string
 	api, tenant string    // all that exists for it; "": any
 	end         time.Time // of the token; zero: never
+
+	credential *sallyport.Credential // who calls an API's own endpoint; nil: whoever has an admin token
 }
 
 // covers reports whether what belongs to tenant exists for c.

@@ -29,7 +29,11 @@
 // are of limits with windows: one of requests in flight is the same for all.
 // What was agreed with a tenant is not its own to change: an admin token of one
 // tenant changes neither plans nor limits nor overrides, nor attributes that
-// limits look at, and it sees counters without resetting them.
+// limits look at, and it sees counters without resetting them. Users and keys
+// that it makes are counted by those attributes of the tenant or user: where
+// neither has one, not even an empty one, nothing is made until an operator has
+// given it. A key that an API's own endpoint makes has those of the key that made
+// it.
 //
 // Counters are reached through [Limits]. Which one it is depends on what the
 // limit is per: without a key, those of keys are listed as needing one. A reset

@@ -77,7 +77,7 @@ func (i *importer) all(ctx context.Context, keys []ImportKey) ([]sallyport.NewCr
 	for at, in := range keys {
 		who, err := i.owner(ctx, in.NewKey)
 		if err == nil {
-			err = mayMakeKey(callerOf(ctx), fmt.Sprintf("body.keys[%d]", at), i.policy.API(in.API), in.NewKey)
+			err = mayMakeKey(callerOf(ctx), fmt.Sprintf("body.keys[%d]", at), i.policy.API(in.API), in.NewKey, who)
 		}
 		if err != nil {
 			return nil, err

@@ -58,7 +58,11 @@ func (h *Handler) createKey(ctx context.Context, in *struct{ Body NewKey }) (*ta
 	if err != nil {
 		return nil, err
 	}
-	if err := mayMakeKey(callerOf(ctx), "body", policy.API(in.Body.API), in.Body); err != nil {
+	by, api := callerOf(ctx), policy.API(in.Body.API)
+	if by.credential != nil {
+		in.Body.Attributes = by.handsOn(api)
+	}
+	if err := mayMakeKey(by, "body", api, in.Body, who); err != nil {
 		return nil, err
 	}
 	n, err := newKey(policy, in.Body, who, h.moment())

@@ -355,7 +355,10 @@ func TestCountersThatAreNotThere(t *testing.T) {
 // Whoever acts for one tenant gets no more than was agreed: not by a plan, an
 // override or an attribute of a key or user, nor of the tenant.
 func TestATenantDoesNotLiftItsOwnQuota(t *testing.T) {
-	s := newServer(t).withLimits().withToken(sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "acme"})
+	s := newServer(t).withLimits()
+	call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"attributes":{"team":"red","tier":""}}`)
+	s.take()
+	s.withToken(sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "acme"})
 	digest := fmt.Sprintf("%064x", 123)
 	for _, test := range []struct{ call, body, where string }{
 		{"POST /admin/v1/keys", `{"api":"orders","tenant":"acme","plan":"custom"}`, "body.plan"},

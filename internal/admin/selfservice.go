@@ -92,6 +92,8 @@ func (v *visit) serve(one bool) {
 		v.refuse(sallyport.KindInvalidCredential, "", "") // it ended since Check
 		return
 	}
+	by.credential = c
+	ctx = withCaller(ctx, by)
 	var memory []string
 	v.holds, v.prefix, v.ofUser = v.api.Rights(&memory, c), c.Prefix, c.User != nil
 	if !one {

@@ -33,16 +33,73 @@ func (f faults) forbid() error {
 	return huma.Error403Forbidden("this is not for an admin token of one tenant", f...)
 }
 
-// mayMakeKey refuses new keys that would get more than their tenant: plans,
-// overrides and attributes that limits look at. location is where in stands.
-func mayMakeKey(by caller, location string, api *sallyport.API, in NewKey) error {
+// mayMakeKey refuses new keys that would get more than their tenant, or than the
+// key that makes them: by plans, overrides and attributes that limits look at.
+// location is where in stands, who whom the key is for.
+func mayMakeKey(by caller, location string, api *sallyport.API, in NewKey, who owner) error {
 	if by.tenant == "" {
 		return nil
 	}
 	if err := notItsOwn(location, map[string]bool{"plan": in.Plan != "", "overrides": len(in.Overrides) > 0}); err != nil {
 		return err
 	}
-	return keepsCounted(by, location, api, nil, in.Attributes)
+	if err := keepsCounted(by, location, api, by.handsOn(api), in.Attributes); err != nil {
+		return err
+	}
+	return isCounted(by, location, api, who)
+}
+
+// mayMakeUser refuses new users of t who would be counted otherwise than others.
+func mayMakeUser(by caller, api *sallyport.API, t *sallyport.Tenant, attributes map[string]string) error {
+	if err := keepsCounted(by, "body", api, nil, attributes); err != nil {
+		return err
+	}
+	return isCounted(by, "body", api, owner{tenant: t})
+}
+
+// handsOn returns the attributes of a key that c makes which limits of api look
+// at: where c is a key itself, its own. What its tenant has, they both have.
+func (c caller) handsOn(api *sallyport.API) map[string]string {
+	if c.credential == nil || api == nil {
+		return nil
+	}
+	own := make(map[string]string)
+	for _, name := range countedAttributes(api) {
+		if value, ok := c.credential.Attributes[name]; ok {
+			own[name] = value
+		}
+	}
+	return own
+}
+
+// isCounted refuses to a tenant's administrator somebody new whom limits of api
+// would pass over: for want of an attribute, which such an administrator does not
+// give, of the user and of the tenant that it would come from. Whether the
+// tenant's others have it for themselves does not matter: one more without would
+// be the way round. One that is there and empty is the operator's word that they
+// need not be counted. A key that makes another is the measure of it.
+func isCounted(by caller, location string, api *sallyport.API, from owner) error {
+	if by.tenant == "" || by.credential != nil || api == nil || from.tenant == nil {
+		return nil
+	}
+	var f faults
+	for _, name := range countedAttributes(api) {
+		_, has := from.tenant.Attributes[name]
+		if !has && from.user != nil {
+			_, has = from.user.Attributes[name]
+		}
+		if !has && slices.ContainsFunc(api.Limits, func(l *sallyport.Limit) bool { return passesOver(l, name) }) {
+			f.at(location+".attributes."+name, "is missing, and limits of %s depend on it; ask an operator to give it to the tenant", api.Name)
+		}
+	}
+	return f.forbid()
+}
+
+// passesOver reports whether l does not count whoever has no attribute called
+// name.
+func passesOver(l *sallyport.Limit, name string) bool {
+	return slices.Contains(l.Per, sallyport.PerAttribute+name) ||
+		slices.ContainsFunc(l.When.Attributes, func(is sallyport.AttributeIs) bool { return is.Name == name && !slices.Contains(is.Values, "") })
 }
 
 // mayChangeKey refuses what is not the tenant's own to change.

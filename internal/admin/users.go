@@ -47,7 +47,7 @@ func (h *Handler) createUser(ctx context.Context, in *struct{ Body NewUser }) (*
 	}
 	u, err := newUser(policy, t, in.Body, h.moment())
 	if err == nil {
-		err = keepsCounted(callerOf(ctx), "body", policy.API(u.API), nil, u.Attributes)
+		err = mayMakeUser(callerOf(ctx), policy.API(u.API), t, u.Attributes)
 	}
 	if err != nil {
 		return nil, err

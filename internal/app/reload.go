@@ -40,31 +40,16 @@ func (a *App) reload() error {
 	if len(faults) > 0 {
 		return admin.Faults(faults)
 	}
-	if faults := append(a.fixed(c), c.Absent...); len(faults) > 0 {
+	if faults := slices.Concat(a.fixed(c), a.untold(c), c.Absent); len(faults) > 0 {
 		return admin.Faults(faults)
 	}
-	before := needsAccessLog(a.policy.Load())
 	if err := a.enforce(c.Policy); err != nil {
 		return err
-	}
-	if !before && needsAccessLog(c.Policy) {
-		a.log.Warn("limits now need Envoy's access log: generate its configuration again, or slots are free after half a minute only and what answers cost is not counted")
 	}
 	for _, n := range c.Notices {
 		a.log.Warn("configuration", "notice", n.String())
 	}
 	return nil
-}
-
-// needsAccessLog reports whether p has limits that rest on the proxy's access log.
-func needsAccessLog(p *sallyport.Policy) bool {
-	for _, api := range p.APIs {
-		if slices.ContainsFunc(api.Limits, func(l *sallyport.Limit) bool { return l.Concurrency > 0 }) ||
-			slices.ContainsFunc(api.Operations, func(op *sallyport.Operation) bool { return op.Cost.Response != "" }) {
-			return true
-		}
-	}
-	return false
 }
 
 // fixed says what of c differs from what only a start can set.
@@ -89,6 +74,77 @@ func (a *App) fixed(c *config.Config) (faults []sallyport.Fault) {
 		}
 	}
 	return faults
+}
+
+// untold says what of c Envoy would have to tell in its access log, where the
+// Envoy that runs may have none that does.
+//
+// Without it a slot is held until its lease ends, so that the first limit of
+// concurrency would refuse callers for half a minute at a time, however few of
+// their requests are in flight; and costs that answers tell would not be counted.
+// A warning in a log is no answer to that.
+//
+// Two things tell that Envoy has it. One is the configuration that this process
+// was started with, since that is when operators set both up. The other, where
+// that one asked for nothing, is a stream of the access log: an Envoy that opened
+// one was configured for what is to come. Where the start did ask for something, a
+// stream shows no more than that. No stream shows nothing at all, as Envoy opens
+// it with its first entry and may have had none to write: who has configured Envoy
+// by hand is therefore refused too, and restarts this server, as the fault says. A
+// start takes the file as it is.
+func (a *App) untold(c *config.Config) (faults []sallyport.Fault) {
+	had := newsFor(a.config.Policy)
+	if len(had) == 0 && a.streams.Opened() {
+		return nil
+	}
+	for _, n := range newsFor(c.Policy) {
+		if !slices.ContainsFunc(had, n.same) {
+			faults = append(faults, sallyport.Fault{
+				File: c.File, Path: n.path, Text: n.text + ", and the Envoy that runs may not have been configured to tell it",
+				Hint: "generate Envoy's configuration from this file, restart Envoy with it, and then restart this server",
+			})
+		}
+	}
+	return faults
+}
+
+// news is what a part of the configuration needs to hear through Envoy's access
+// log.
+type news struct {
+	api    string // where the API is behind people's own Envoys; "" is the one whose configuration is generated
+	header string // of answers, which tells a cost; "": that requests have ended
+	path   string
+	text   string
+}
+
+func (n news) same(as news) bool { return n.api == as.api && n.header == as.header }
+
+// newsFor lists the news that p needs, each once: with the first that needs it.
+func newsFor(p *sallyport.Policy) (all []news) {
+	add := func(api *sallyport.API, n news) {
+		if len(api.Hosts) == 0 {
+			n.api = api.Name
+		}
+		if !slices.ContainsFunc(all, n.same) {
+			all = append(all, n)
+		}
+	}
+	for _, api := range p.APIs {
+		at := "apis." + api.Name
+		for i, l := range api.Limits {
+			if l.Concurrency > 0 {
+				add(api, news{path: fmt.Sprintf("%s.limits[%d].concurrency", at, i),
+					text: fmt.Sprintf("limit %q holds slots until Envoy's access log tells that requests have ended", l.Name)})
+			}
+		}
+		for _, op := range api.Operations {
+			if h := op.Cost.Response; h != "" {
+				add(api, news{header: h, path: at + ".operations",
+					text: fmt.Sprintf("operation %q counts what Envoy's access log tells of the header %s of answers", op.Name, h)})
+			}
+		}
+	}
+	return all
 }
 
 // enforce puts p in force everywhere, or nowhere.

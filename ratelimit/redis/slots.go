@@ -161,9 +161,10 @@ func (s *Slots) wish(sid string, subject *sallyport.Subject, limits []*sallyport
 		most := uint64(l.Concurrency)
 		if l.Shadow {
 			most = 0
+		} else {
+			w.wait = max(w.wait, l.Wait)
 		}
 		w.places, w.limits, w.numbers = append(w.places, place), append(w.limits, l), append(w.numbers, most)
-		w.wait = max(w.wait, l.Wait)
 	}
 	return w
 }
