@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -37,21 +38,22 @@ type Loan struct {
 // taken from them, and lapses with the first of its windows that ends (the others
 // get it back). Rather, an
 // instance may refuse what another one still has in reserve. That is bounded: in
-// each instance a counter's reserve is at most Batch, at most Share percent of
-// what was left when it was taken, and about what the counter's callers use in a
-// second; it goes back when it is not used for a second or two, when the counters
-// refuse, and at Close. What an instance had that dies is lost until the
-// windows end. What callers are told to have left is as of the last time that the
-// counters were asked.
+// each instance a counter's reserve is at most Batch, is filled by at most Share
+// percent of what was left, and grows with the pace of the counter's callers; it
+// goes back when it is not used for a second or two, when the counters refuse, and
+// at Close. What an instance had that dies, or whose answer was lost, is lost
+// until the windows end. What callers are told to have left is as of the last time
+// that the counters were asked.
 //
 // Only fixed windows, the calendar's among them, are taken ahead: a counter that
 // has others, or is in shadow, is asked each time. What is refused is asked each
 // time too.
 //
-// It goes wrong by one batch for each instance where a counter is reset by another
-// instance, where the counters' clock jumps, and where a reserve that is given back
-// arrives after its window has ended. A proxy's retry that comes to another
-// instance is charged again where its first try was served from a reserve.
+// It goes wrong by one batch for each instance where a counter is reset or refunded
+// by another instance, where a clock, the counters' or this machine's, jumps, and
+// where a reserve that is given back arrives after its window has ended. A proxy's
+// retry that comes to another instance, or whose first try was never answered, may
+// be charged again where a part was served from a reserve.
 type Reserve struct {
 	from   Lender
 	batch  uint64
@@ -61,7 +63,7 @@ type Reserve struct {
 
 	// A retry waits until its first try is decided, and is answered as that was.
 	recent recent
-	trying [1024]sync.Mutex // by id
+	trying [1024]chan struct{} // by id; full while one is tried
 
 	served atomic.Uint64
 }
@@ -79,6 +81,9 @@ func NewReserve(from Lender, o ReserveOptions) *Reserve {
 	for i := range r.shards {
 		r.shards[i].kept = make(map[string]*kept)
 	}
+	for i := range r.trying {
+		r.trying[i] = make(chan struct{}, 1)
+	}
 	r.recent.init()
 	return r
 }
@@ -93,8 +98,9 @@ type draw struct {
 	shard    uint32
 	kept     *kept  // nil: nothing is taken ahead of this counter
 	own      bool   // served from the reserve
-	end      int64  // of the windows whose reserve served it
-	age      uint64 // of kept, when its counter was asked
+	end      int64  // of kept then
+	until    int64  // of kept then
+	age      uint64 // of kept, when it served or its counter was asked
 	lends    bool   // by this call, of which there is one at a time
 }
 
@@ -134,9 +140,13 @@ func (r *Reserve) Take(ctx context.Context, call Call) (sallyport.Verdict, error
 		return r.take(ctx, &call, &d)
 	}
 	id := maphash.String(r.seed, call.SID) ^ d.id
-	first := &r.trying[id%uint64(len(r.trying))]
-	first.Lock()
-	defer first.Unlock()
+	first := r.trying[id%uint64(len(r.trying))]
+	select {
+	case first <- struct{}{}:
+	case <-ctx.Done():
+		return sallyport.Verdict{}, context.Cause(ctx)
+	}
+	defer func() { <-first }()
 	seen := r.recent.lock(id, call.Now)
 	charged, again := seen.charged(), seen.known()
 	seen.unlock()
@@ -171,7 +181,7 @@ func (r *Reserve) take(ctx context.Context, call *Call, d *draws) (sallyport.Ver
 		select {
 		case <-filling:
 		case <-ctx.Done():
-			r.putBack(d, call.Hits)
+			r.putBack(ctx, call, d)
 			return sallyport.Verdict{}, context.Cause(ctx)
 		}
 		missing, filling = r.draw(&j, call, d)
@@ -182,7 +192,7 @@ func (r *Reserve) take(ctx context.Context, call *Call, d *draws) (sallyport.Ver
 	}
 	v, err := r.ask(ctx, call, d)
 	if err != nil || !v.Allowed {
-		r.putBack(d, call.Hits)
+		r.putBack(ctx, call, d)
 	}
 	return v, err
 }
@@ -203,7 +213,8 @@ func (r *Reserve) draw(j *Judge, call *Call, d *draws) (missing int, filling <-c
 		switch {
 		case k != nil && k.serves(now, one.charge.Windows) && k.left >= call.Hits:
 			k.left -= call.Hits
-			k.used, one.own, one.kept, one.end = true, true, k, k.end
+			k.used = true
+			one.own, one.kept, one.age, one.end, one.until = true, k, k.age, k.end, k.until
 			k.show(j, one.charge)
 		case k != nil && k.filling != nil:
 			missing, filling = missing+1, k.filling
@@ -215,16 +226,24 @@ func (r *Reserve) draw(j *Judge, call *Call, d *draws) (missing int, filling <-c
 	return missing, filling
 }
 
-// putBack returns to the reserve what was drawn from it.
-func (r *Reserve) putBack(d *draws, hits uint64) {
+// putBack returns to the reserve what was drawn from it, and to the counters what
+// it has no place for.
+func (r *Reserve) putBack(ctx context.Context, call *Call, d *draws) {
 	for i := range d.list {
-		if one := &d.list[i]; one.own {
-			s := &r.shards[one.shard]
-			s.mu.Lock()
-			if one.kept.end == one.end {
-				one.kept.left += hits
-			}
-			s.mu.Unlock()
+		one := &d.list[i]
+		if !one.own {
+			continue
+		}
+		k, s := one.kept, &r.shards[one.shard]
+		s.mu.Lock()
+		valid := k.age == one.age // or the counter has been reset
+		kept := valid && k.end == one.end && plus(k.left, call.Hits) <= r.batch
+		if kept {
+			k.left += call.Hits
+		}
+		s.mu.Unlock()
+		if valid && !kept && call.Now.UnixMicro() < one.until {
+			_ = r.giveBack(ctx, call.Now, surplus{subject: call.Subject, charge: *one.charge, hits: call.Hits})
 		}
 	}
 }
@@ -239,11 +258,21 @@ func (r *Reserve) ask(ctx context.Context, call *Call, d *draws) (sallyport.Verd
 		}
 	}
 	extra := r.prepare(ctx, call, d)
+	concluded := false
+	defer func() {
+		if !concluded { // a panic must not leave others waiting
+			r.conclude(ctx, call, d, &Loan{}, errUnheard)
+		}
+	}()
+	if extra > 0 {
+		ctx = context.WithoutCancel(ctx) // what is taken for others must not be lost with one caller
+	}
 	loan, err := r.from.Lend(ctx, rest, extra)
 	if err == nil && !loan.Allowed && r.settle(ctx, call.Now, d) {
 		loan, err = r.from.Lend(ctx, rest, 0) // what came back may be enough
 	}
-	r.conclude(call, d, &loan)
+	concluded = true
+	r.conclude(ctx, call, d, &loan, err)
 	switch {
 	case err != nil:
 		return sallyport.Verdict{}, err
@@ -298,7 +327,9 @@ func (r *Reserve) prepare(ctx context.Context, call *Call, d *draws) uint64 {
 			s.kept[string(d.key(i))] = k
 		}
 		if !k.live(now) && k.left > 0 {
-			lapsed = append(lapsed, k.forget(now))
+			if back := k.forget(now); back.hits > 0 {
+				lapsed = append(lapsed, back)
+			}
 		}
 		extra = min(extra, k.wants(now, one.charge.Windows, call.Hits, r))
 		one.kept, one.age = k, k.age
@@ -329,8 +360,11 @@ func (r *Reserve) prepare(ctx context.Context, call *Call, d *draws) uint64 {
 	return extra
 }
 
+// errUnheard is of a call whose answer nobody knows.
+var errUnheard = errors.New("the counters were not heard")
+
 // conclude notes what the counters have answered.
-func (r *Reserve) conclude(call *Call, d *draws, loan *Loan) {
+func (r *Reserve) conclude(ctx context.Context, call *Call, d *draws, loan *Loan, err error) {
 	at := 0
 	for i := range d.list {
 		one := &d.list[i]
@@ -342,16 +376,21 @@ func (r *Reserve) conclude(call *Call, d *draws, loan *Loan) {
 		if one.kept == nil {
 			continue
 		}
-		s := &r.shards[one.shard]
+		k, s := one.kept, &r.shards[one.shard]
+		var back surplus
 		s.mu.Lock()
-		one.kept.asking--
-		if loan.Allowed && len(loan.Outlooks) > 0 && one.age == one.kept.age {
-			one.kept.receive(call.Now, one.charge.Windows, loan, loan.Outlooks[from:at])
+		k.asking--
+		heard := err == nil && len(loan.Outlooks) > 0
+		if heard && one.age == k.age {
+			back = k.receive(call.Now, one.charge.Windows, loan, loan.Outlooks[from:at])
 		}
 		if one.lends {
-			one.kept.filled()
+			k.filled(heard)
 		}
 		s.mu.Unlock()
+		if back.hits > 0 {
+			_ = r.giveBack(ctx, call.Now, back) // or it lapses
+		}
 	}
 }
 

@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
-	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport"
 )
 
-// Count implements Counters. A tally from the reserve has the place among all hits
-// that was counted for it when it was taken: no two have the same.
+// Count implements Counters. A tally from the reserve has a place among all hits
+// that was counted for it when the reserve was filled, so that as many are within a
+// maximum as it says.
 func (r *Reserve) Count(ctx context.Context, now time.Time, tallies []Tally) error {
 	asked := make([]*askedTally, 0, len(tallies))
 	for i := range tallies {
@@ -37,13 +37,22 @@ func (r *Reserve) Count(ctx context.Context, now time.Time, tallies []Tally) err
 		return nil
 	}
 	rest := make([]Tally, len(asked)) // nobody waits any more from here: others may wait for this call
+	concluded := 0
+	defer func() {
+		for i, a := range asked[concluded:] { // a panic must not leave others waiting
+			r.concludeTally(ctx, now, a, &rest[concluded+i], errUnheard)
+		}
+	}()
 	for i, a := range asked {
 		r.prepareTally(ctx, now, a)
 		rest[i] = *a.tally
-		rest[i].Hits += a.extra
+		if rest[i].Hits += a.extra; a.extra > 0 {
+			ctx = context.WithoutCancel(ctx) // what is taken for others must not be lost with one caller
+		}
 	}
 	err := r.from.Count(ctx, now, rest)
 	for i, a := range asked {
+		concluded++
 		r.concludeTally(ctx, now, a, &rest[i], err)
 	}
 	return err
@@ -109,6 +118,8 @@ func (r *Reserve) prepareTally(ctx context.Context, now time.Time, a *askedTally
 	case t.Hits > 0 && t.Window.Algorithm == sallyport.Fixed:
 		if extra := k.wants(micro, []sallyport.Window{t.Window}, t.Hits, r); extra >= t.Hits {
 			a.extra, k.filling = extra, make(chan struct{})
+		} else if k.filling == nil && k.charge.Windows[0] == t.Window {
+			back = k.forget(micro) // or t would be told the places that are in reserve
 		}
 	}
 	s.mu.Unlock()
@@ -120,26 +131,52 @@ func (r *Reserve) prepareTally(ctx context.Context, now time.Time, a *askedTally
 // concludeTally notes what the counters have made of t, and tells it. Counters that
 // were not heard have counted what was to be taken ahead as if it were used.
 func (r *Reserve) concludeTally(ctx context.Context, now time.Time, a *askedTally, t *Tally, err error) {
-	s, k := r.shardOf(t.Key), a.kept
+	if a.kept == nil {
+		return // it was not prepared
+	}
+	s, k := r.shardOf(a.tally.Key), a.kept
+	var back surplus
 	s.mu.Lock()
 	k.asking--
 	heard := err == nil && !t.At.IsZero()
+	k.deaf = !heard
 	left := a.extra
 	if heard && a.age == k.age && !t.Back {
 		loan := Loan{Extra: a.extra, Now: t.At.UnixMicro()}
 		loan.Outlooks = []Outlook{{Left: less(t.Window.Max, t.Used), Reset: t.Reset.UnixMicro()}}
-		k.receive(now, []sallyport.Window{t.Window}, &loan, loan.Outlooks)
-		if k.end == t.Reset.UnixMicro() {
-			k.counted = max(k.counted, t.Used)
+		back = k.receive(now, []sallyport.Window{t.Window}, &loan, loan.Outlooks)
+		switch {
+		case k.end != t.Reset.UnixMicro() || k.charge.Windows[0] != t.Window:
+		case a.extra > 0: // the last places are the reserve's
+			k.counted, left = t.Used, k.left
+		case t.Hits == 0:
 			left = k.left
+		case k.left == 0 && k.filling == nil:
+			k.counted = max(k.counted, t.Used)
 		}
 	}
 	if a.extra > 0 {
-		k.filled()
+		k.filled(heard)
 	}
 	s.mu.Unlock()
 	a.tally.Used, a.tally.Reset, a.tally.At = less(t.Used, left), t.Reset, t.At
-	if err == nil && !heard && a.extra > 0 {
-		_ = r.from.Count(ctx, now, []Tally{{Key: slices.Clone(t.Key), Window: t.Window, Hits: a.extra, Back: true}})
+	switch {
+	case back.hits > 0:
+		_ = r.giveBack(ctx, now, back) // or it lapses
+	case err == nil && !heard && a.extra > 0:
+		r.tellAlone(ctx, now, a)
+	}
+}
+
+// tellAlone takes back what counters that could not be asked have counted ahead,
+// which may be of more weight there, and tells what is left without.
+func (r *Reserve) tellAlone(ctx context.Context, now time.Time, a *askedTally) {
+	one := []Tally{{Key: a.kept.tally, Window: a.tally.Window, Hits: a.extra, Back: true}}
+	if r.from.Count(ctx, now, one) != nil {
+		return
+	}
+	one[0].Hits, one[0].Back = 0, false
+	if r.from.Count(ctx, now, one) == nil {
+		a.tally.Used, a.tally.Reset = one[0].Used, one[0].Reset
 	}
 }

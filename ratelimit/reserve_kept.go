@@ -23,13 +23,15 @@ type kept struct {
 	counted  uint64    // of a tally: hits used, those in reserve among them
 	end      int64     // when the first of the windows ends, by the counters' clock
 	since    int64     // when the counters were asked last
-	until    int64     // when the first of the windows ends at the latest
+	until    int64     // when the first of the windows ends, at the earliest
+	lead     int64     // how far this process's clock is ahead of the counters', at the least
 	began    int64     // when the last call was made that was to fill the reserve
 
 	wish    uint64        // hits to take ahead the next time, in multiples of a call's
 	age     uint64        // tells what was asked before the counter was reset
 	asking  int           // calls to the counters that are under way
 	filling chan struct{} // closed when the one of them that takes ahead is done; nil: none does
+	deaf    bool          // the last of those was not heard
 	used    bool          // since the last sweep
 }
 
@@ -72,8 +74,20 @@ func (k *kept) show(j *Judge, charge *sallyport.Charge) {
 // wants is how many hits to take ahead for calls of so many: nothing the first
 // time, and then about as many as are used between quick and long.
 func (k *kept) wants(now int64, windows []sallyport.Window, hits uint64, r *Reserve) uint64 {
-	if k.filling != nil || k.live(now) && k.left > 0 && !slices.Equal(k.charge.Windows, windows) {
+	alike := slices.Equal(k.charge.Windows, windows)
+	if k.filling != nil || k.deaf || k.live(now) && k.left > 0 && !alike {
 		return 0 // windows of another plan, as another key of the same tenant may have
+	}
+	free := uint64(1) << 63
+	for i := range windows {
+		left := windows[i].Max
+		if alike && i < len(k.outlooks) && k.outlooks[i].Reset+k.lead > now {
+			left = k.outlooks[i].Left
+		}
+		free = min(free, left)
+	}
+	if free == 0 {
+		return 0
 	}
 	if k.began > 0 {
 		switch took := now - k.began; {
@@ -84,15 +98,7 @@ func (k *kept) wants(now int64, windows []sallyport.Window, hits uint64, r *Rese
 		}
 	}
 	k.began = now
-	free := uint64(1) << 63
-	for i := range windows {
-		left := windows[i].Max
-		if i < len(k.outlooks) && k.live(now) {
-			left = k.outlooks[i].Left
-		}
-		free = min(free, left)
-	}
-	return r.bound(k.wish, hits, free)
+	return min(r.bound(k.wish, hits, free), less(r.batch, k.left))
 }
 
 // bound is wish calls' hits, within the batch and the share of what is free.
@@ -103,16 +109,24 @@ func (r *Reserve) bound(wish, hits, free uint64) uint64 {
 	return 0
 }
 
-// receive notes what the counters have answered, asked at began.
-func (k *kept) receive(began time.Time, windows []sallyport.Window, loan *Loan, outlooks []Outlook) {
+// receive notes what the counters have answered, asked at began. It returns what is
+// to go back: what k can not keep.
+func (k *kept) receive(began time.Time, windows []sallyport.Window, loan *Loan, outlooks []Outlook) (back surplus) {
 	now, end := began.UnixMicro(), outlooks[0].Reset
 	for i := range outlooks {
 		end = min(end, outlooks[i].Reset)
 	}
 	alike := slices.Equal(k.charge.Windows, windows)
+	late := alike && end < k.end
 	switch {
-	case k.live(now) && (end < k.end || k.left > 0 && !alike):
-		return // late, or of another plan: what was taken ahead lapses
+	case k.live(now) && (late || k.left > 0 && !alike): // late, or of another plan
+		back = surplus{k.subject, sallyport.Charge{Limit: k.charge.Limit}, k.tally, loan.Extra}
+		for i := range windows {
+			if !late || outlooks[i].Reset > end {
+				back.charge.Windows = append(back.charge.Windows, windows[i])
+			}
+		}
+		return back.orNothing()
 	case end == k.end && alike && k.asking > 0: // answers may come in another order than the questions
 		for i := range outlooks {
 			k.outlooks[i].Left = min(k.outlooks[i].Left, outlooks[i].Left)
@@ -120,17 +134,36 @@ func (k *kept) receive(began time.Time, windows []sallyport.Window, loan *Loan, 
 	case end == k.end && alike:
 		copy(k.outlooks, outlooks)
 	default:
+		back = k.forget(max(now, loan.Now+k.lead)) // it may have ended since the counters were asked
 		k.charge.Windows, k.outlooks = slices.Clone(windows), slices.Clone(outlooks)
-		k.left, k.counted = 0, 0
 	}
 	k.left += loan.Extra
-	k.end, k.since, k.until = end, now, now+end-loan.Now
+	k.lead = now - loan.Now
+	k.end, k.since, k.until = end, now, end+k.lead
+	return back
 }
 
-// filled ends the call that was to fill the reserve.
-func (k *kept) filled() {
+// forget makes k as if the counters had not been asked. What was in reserve is to
+// go back to those windows that last beyond then.
+func (k *kept) forget(then int64) surplus {
+	s := surplus{k.subject, sallyport.Charge{Limit: k.charge.Limit}, k.tally, k.left}
+	for i := range min(len(k.outlooks), len(k.charge.Windows)) {
+		if k.outlooks[i].Reset+k.lead > then {
+			s.charge.Windows = append(s.charge.Windows, k.charge.Windows[i])
+		}
+	}
+	k.left, k.counted, k.end, k.until = 0, 0, 0, 0
+	return s.orNothing()
+}
+
+// filled ends the call that was to fill the reserve. Where it was not heard, none
+// takes ahead until the counters are.
+func (k *kept) filled(heard bool) {
 	close(k.filling)
 	k.filling = nil
+	if !heard {
+		k.wish, k.began = 0, 0
+	}
 }
 
 // surplus is hits of a counter that are to go back.
@@ -141,25 +174,18 @@ type surplus struct {
 	hits    uint64
 }
 
-// forget makes k as if the counters had not been asked. What was in reserve is to
-// go back to those windows that last beyond then.
-func (k *kept) forget(then int64) surplus {
-	s := surplus{k.subject, k.charge, k.tally, k.left}
-	s.charge.Windows = nil
-	for i := range k.outlooks {
-		if k.until+k.outlooks[i].Reset-k.end > then && i < len(k.charge.Windows) {
-			s.charge.Windows = append(s.charge.Windows, k.charge.Windows[i])
-		}
-	}
+// orNothing is s, or nothing where no window is left that it could go back to.
+func (s surplus) orNothing() surplus {
 	if len(s.charge.Windows) == 0 {
-		s.hits = 0
+		return surplus{}
 	}
-	k.left, k.counted, k.end, k.until = 0, 0, 0, 0
 	return s
 }
 
-// giveBack returns s to the counters. What does not arrive lapses with its window.
+// giveBack returns s to the counters, whatever becomes of the caller. What does not
+// arrive lapses with its window.
 func (r *Reserve) giveBack(ctx context.Context, now time.Time, s surplus) error {
+	ctx = context.WithoutCancel(ctx)
 	if s.tally != nil {
 		return r.from.Count(ctx, now, []Tally{{Key: s.tally, Window: s.charge.Windows[0], Hits: s.hits, Back: true}})
 	}
@@ -195,6 +221,7 @@ func (r *Reserve) empty(ctx context.Context, now time.Time, d *draws, back bool)
 		s.mu.Lock()
 		if one.kept = s.kept[string(d.key(i))]; one.kept != nil && !back {
 			one.kept.forget(0)
+			one.kept.outlooks = nil
 			one.kept.age++
 		}
 		s.mu.Unlock()
@@ -217,7 +244,8 @@ func (r *Reserve) Force(ctx context.Context, call Call) error {
 		k := s.kept[string(d.key(i))]
 		if k != nil && k.serves(now, one.charge.Windows) && k.left >= call.Hits {
 			k.left -= call.Hits
-			k.used, one.own = true, true
+			k.used = true
+			one.own, one.kept, one.age, one.end, one.until = true, k, k.age, k.end, k.until
 		} else {
 			one.kept = k
 			rest.Charges = append(rest.Charges, *one.charge)
@@ -229,7 +257,11 @@ func (r *Reserve) Force(ctx context.Context, call Call) error {
 		return nil
 	}
 	r.settle(ctx, call.Now, &d)
-	return r.from.Force(ctx, rest)
+	err := r.from.Force(ctx, rest)
+	if err != nil {
+		r.putBack(ctx, &call, &d)
+	}
+	return err
 }
 
 // Refund implements Counters.
@@ -307,7 +339,6 @@ func (r *Reserve) sweep(ctx context.Context, now time.Time, over func(*kept) boo
 				all = append(all, back)
 			}
 			if gone {
-				k.age++ // what is on its way lapses
 				delete(s.kept, key)
 			}
 		}
@@ -318,9 +349,7 @@ func (r *Reserve) sweep(ctx context.Context, now time.Time, over func(*kept) boo
 	for hand := range min(hands, len(all)) {
 		wg.Go(func() {
 			for i := hand; i < len(all) && ctx.Err() == nil; i += hands {
-				if r.giveBack(ctx, now, all[i]) != nil {
-					return // the counters are lost: all of it lapses
-				}
+				_ = r.giveBack(ctx, now, all[i]) // or it lapses
 			}
 		})
 	}

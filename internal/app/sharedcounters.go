@@ -58,9 +58,15 @@ func (a *App) keepReserve(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.reserve.Sweep(ctx, a.now())
+			a.sweepReserve() // to its end, also when ctx ends: what is on its way back would be lost
 		}
 	}
+}
+
+func (a *App) sweepReserve() {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackFor)
+	defer cancel()
+	a.reserve.Sweep(ctx, a.now())
 }
 
 // closeReserve gives back all that is in reserve.
