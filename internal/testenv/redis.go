@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +55,7 @@ type RedisServer struct {
 	dir    string
 	file   string // its configuration; "" for none
 	args   []string
+	env    []string // added to the process's environment
 	log    *os.File
 
 	mu      sync.Mutex
@@ -75,20 +77,37 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 // nobody answers there.
 func NewRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{Addr: freeAddress(t), t: t, binary: Redis(t), dir: t.TempDir(), args: args}
+	s := newRedis(t, t.TempDir(), args...)
+	t.Cleanup(func() {
+		s.end()
+		s.tell(t)
+	})
+	return s
+}
+
+// newRedis prepares a server in dir that nobody ends.
+func newRedis(t testing.TB, dir string, args ...string) *RedisServer {
+	t.Helper()
+	s := &RedisServer{Addr: freeAddress(t), t: t, binary: Redis(t), dir: dir, args: args}
 	var err error
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.Kill()
-		s.log.Close()
-		if t.Failed() {
-			text, _ := os.ReadFile(s.log.Name())
-			t.Logf("what Redis at %s logged last:\n%s", s.Addr, text[max(0, len(text)-2000):])
-		}
-	})
 	return s
+}
+
+// end ends the server for good.
+func (s *RedisServer) end() {
+	s.Kill()
+	s.log.Close()
+}
+
+// tell shows what the server logged last, where a test that used it has failed.
+func (s *RedisServer) tell(t testing.TB) {
+	if t.Failed() {
+		text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		t.Logf("what Redis at %s logged last:\n%s", s.Addr, text[max(0, len(text)-2000):])
+	}
 }
 
 // freeAddress returns an address of the loopback that nobody listens on. Redis
@@ -135,11 +154,13 @@ func (s *RedisServer) launch() (ended <-chan struct{}) {
 	}
 	args = append(append(args, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no"), s.args...)
 	cmd := exec.Command(s.binary, args...)
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.log, s.log, endWithParent()
 	done, started := make(chan struct{}), make(chan error)
 	go func() {
 		defer close(done)
 		lockThread()
+		pprof.SetGoroutineLabels(context.Background()) // it is no test's: the server may be shared
 		err := cmd.Start()
 		started <- err
 		if err == nil {

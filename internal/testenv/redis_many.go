@@ -19,13 +19,15 @@ const RedisSlots = 16384
 // thirds and have no replicas, and waits until it is whole.
 func StartRedisCluster(t testing.TB, args ...string) []*RedisServer {
 	t.Helper()
+	return startCluster(t, func() *RedisServer { return NewRedis(t) }, args)
+}
+
+func startCluster(t testing.TB, prepare func() *RedisServer, args []string) []*RedisServer {
+	t.Helper()
 	var nodes []*RedisServer
 	for i := range 3 {
-		node := NewRedis(t)
-		node.args = append([]string{
-			"--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(node.dir, "nodes.conf"),
-			"--cluster-port", strconv.Itoa(port(t, node.Addr) + 10_000), "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
-		}, args...)
+		node := prepare()
+		node.joinCluster(args)
 		node.Start()
 		node.Do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(i*RedisSlots/3), strconv.Itoa((i+1)*RedisSlots/3-1))
 		nodes = append(nodes, node)
@@ -33,13 +35,63 @@ func StartRedisCluster(t testing.TB, args ...string) []*RedisServer {
 	for _, node := range nodes[1:] {
 		nodes[0].Do("CLUSTER", "MEET", "127.0.0.1", node.Port())
 	}
+	awaitCluster(t, nodes)
+	return nodes
+}
+
+// joinCluster makes a server that does not run yet one of a cluster.
+func (s *RedisServer) joinCluster(args []string) {
+	s.t.Helper()
+	s.args = append([]string{
+		"--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(s.dir, "nodes.conf"), "--cluster-node-timeout", "1000",
+		"--cluster-port", strconv.Itoa(port(s.t, s.Addr) + 10_000), "--cluster-require-full-coverage", "no",
+	}, args...)
+}
+
+// awaitCluster waits until all nodes know of each other and of every slot.
+func awaitCluster(t testing.TB, nodes []*RedisServer) {
+	t.Helper()
 	for _, node := range nodes {
 		Await(t, "the cluster to be whole", func() bool {
 			info, _ := node.Try("CLUSTER", "INFO")
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384") && strings.Contains(info, "cluster_known_nodes:3")
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384") &&
+				strings.Contains(info, fmt.Sprint("cluster_known_nodes:", len(nodes)))
 		})
 	}
-	return nodes
+}
+
+// AddRedisReplica adds a replica of master, which is one of the nodes, to a
+// cluster that has not lost anyone, and waits until it follows. A master that dies
+// is followed by it when most of the other masters have agreed.
+func AddRedisReplica(t testing.TB, nodes []*RedisServer, master *RedisServer, args ...string) *RedisServer {
+	t.Helper()
+	replica := NewRedis(t)
+	replica.joinCluster(append([]string{"--repl-diskless-sync-delay", "0"}, args...))
+	replica.Start()
+	replica.Do("CLUSTER", "MEET", "127.0.0.1", master.Port())
+	for _, node := range append([]*RedisServer{replica}, nodes...) {
+		Await(t, "the nodes to know of each other", func() bool {
+			info, _ := node.Try("CLUSTER", "INFO")
+			return strings.Contains(info, fmt.Sprint("cluster_known_nodes:", len(nodes)+1))
+		})
+	}
+	replica.Do("CLUSTER", "REPLICATE", master.Do("CLUSTER", "MYID"))
+	awaitReplica(t, replica)
+	for _, node := range nodes { // who are to elect it
+		Await(t, "the masters to know of the replica", func() bool {
+			all, _ := node.Try("CLUSTER", "NODES")
+			return strings.Contains(all, "slave")
+		})
+	}
+	return replica
+}
+
+func awaitReplica(t testing.TB, replica *RedisServer) {
+	t.Helper()
+	Await(t, "the replica to follow", func() bool {
+		info, _ := replica.Try("INFO", "replication")
+		return strings.Contains(info, "master_link_status:up")
+	})
 }
 
 // MoveRedisSlot gives an empty slot of one master of a cluster to another, as
@@ -47,6 +99,12 @@ func StartRedisCluster(t testing.TB, args ...string) []*RedisServer {
 func MoveRedisSlot(t testing.TB, nodes []*RedisServer, slot int, to *RedisServer) {
 	t.Helper()
 	id := to.Do("CLUSTER", "MYID")
+	for _, node := range nodes {
+		if node.Addr != to.Addr { // from whom does not matter: what is imported is of a new epoch, which old news cannot undo
+			to.Try("CLUSTER", "SETSLOT", strconv.Itoa(slot), "IMPORTING", node.Do("CLUSTER", "MYID"))
+			break
+		}
+	}
 	for _, node := range append([]*RedisServer{to}, nodes...) {
 		node.Do("CLUSTER", "SETSLOT", strconv.Itoa(slot), "NODE", id)
 	}
@@ -66,10 +124,7 @@ func StartRedisSentinels(t testing.TB, count int) *RedisSentinels {
 	t.Helper()
 	s := &RedisSentinels{Master: StartRedis(t, "--repl-diskless-sync-delay", "0")}
 	s.Replica = StartRedis(t, "--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1 "+s.Master.Port())
-	Await(t, "the replica to follow", func() bool {
-		info, _ := s.Replica.Try("INFO", "replication")
-		return strings.Contains(info, "master_link_status:up")
-	})
+	awaitReplica(t, s.Replica)
 	for range count {
 		one := NewRedis(t)
 		file := filepath.Join(one.dir, "sentinel.conf")

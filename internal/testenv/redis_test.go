@@ -3,7 +3,9 @@ package testenv
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestRedisIsFoundWhereItMayBe(t *testing.T) {
@@ -64,6 +66,46 @@ func TestRedisFaults(t *testing.T) {
 func TestRedisCluster(t *testing.T) {
 	nodes := StartRedisCluster(t)
 	MoveRedisSlot(t, nodes, 0, nodes[2])
+	replica := AddRedisReplica(t, nodes, nodes[1])
+	nodes[1].Kill()
+	Await(t, "the replica to be master", func() bool { return strings.HasPrefix(replica.Do("ROLE"), "master") })
+}
+
+func TestSharedRedisClusterIsOneForAll(t *testing.T) {
+	var shared SharedRedisCluster
+	var dir, id string
+	t.Run("first", func(t *testing.T) { id = shared.Nodes(t)[0].Do("CLUSTER", "MYID") })
+	t.Run("second", func(t *testing.T) {
+		s := shared.Nodes(t)[0]
+		if got := s.Do("CLUSTER", "MYID"); got != id {
+			t.Errorf("got %q, want %q", got, id)
+		}
+		s.Kill() // does nothing: it is lent
+		s.Do("PING")
+		dir = filepath.Dir(s.Dir())
+	})
+	shared.end()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
+func TestRedisClockJumps(t *testing.T) {
+	s, clock := StartRedisWithClock(t)
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour, -1500 * time.Millisecond, 0} {
+		clock.Set(ahead)
+		before := time.Now().Add(ahead).Truncate(time.Microsecond)
+		at := s.Time()
+		if after := time.Now().Add(ahead); at.Before(before) || at.After(after) {
+			t.Errorf("%v ahead: it is %v, want %v to %v", ahead, at, before, after)
+		}
+	}
+	clock.Set(0)
+	s.Do("SET", "a", "1", "PX", "60000")
+	clock.Set(time.Hour)
+	if got := s.Do("EXISTS", "a"); got != "0" {
+		t.Error("a key outlived its hour")
+	}
 }
 
 func TestRedisSentinels(t *testing.T) {

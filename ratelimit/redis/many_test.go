@@ -27,12 +27,13 @@ import (
 func TestSentinelFailover(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		lose func(*testenv.RedisSentinels)
+		lose func(*testing.T, *testenv.RedisSentinels)
 	}{
-		{"killed", func(s *testenv.RedisSentinels) { s.Master.Kill() }},
-		{"planned", func(s *testenv.RedisSentinels) { s.Failover(t) }},
+		{"killed", func(_ *testing.T, s *testenv.RedisSentinels) { s.Master.Kill() }},
+		{"planned", func(t *testing.T, s *testenv.RedisSentinels) { s.Failover(t) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // with the other one: both wait for servers
 			quiet(t)
 			sentinels := testenv.StartRedisSentinels(t, 3)
 			counters := open(t, Options{Addresses: sentinels.Addrs(), SentinelMaster: "main", Timeout: short, OnLoss: OnLossLocal})
@@ -44,7 +45,7 @@ func TestSentinelFailover(t *testing.T) {
 				sizes := []string{sentinels.Master.Do("DBSIZE"), sentinels.Replica.Do("DBSIZE")}
 				return sizes[0] == sizes[1]
 			})
-			c.lose(sentinels)
+			c.lose(t, sentinels)
 			alone := 0
 			testenv.Await(t, "the replica to take writes", func() bool {
 				n, errs := takes(t, counters, 1, callFor("k2", 1_000_000))
@@ -64,7 +65,7 @@ func TestSentinelFailover(t *testing.T) {
 			testenv.Await(t, "the counters to follow", func() bool {
 				return counters.State().Joined() && sentinels.Replica.Do("INFO", "commandstats") != "" && follows(counters, sentinels.Replica)
 			})
-			if took := time.Since(began); took > time.Second+slack {
+			if took, over := late(began, time.Second+slack); over {
 				t.Errorf("followed after %v", took)
 			}
 			if n := used(t, counters, call); n != 10 {
@@ -87,8 +88,7 @@ var policy = &sallyport.Policy{APIs: []*sallyport.API{{Name: "orders", Limits: [
 // A master of a cluster that is lost takes only its own slots with it.
 func TestClusterLosesOnlyWhatIsLost(t *testing.T) {
 	for name, f := range map[string]fault{
-		"killed": {"", (*testenv.RedisServer).Kill, (*testenv.RedisServer).Start, true},
-		"hung":   {"", (*testenv.RedisServer).Stop, (*testenv.RedisServer).Cont, false},
+		"killed": named("killed"), "hung": named("hung"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			quiet(t)
@@ -107,7 +107,7 @@ func TestClusterLosesOnlyWhatIsLost(t *testing.T) {
 					there = append(there, call)
 				}
 			}
-			f.lose(nodes[1])
+			f.lose(t, nodes[1])
 			for round := range 3 {
 				for _, call := range there {
 					if n, errs := takes(t, c, 1, call); n != 1 {
@@ -120,7 +120,7 @@ func TestClusterLosesOnlyWhatIsLost(t *testing.T) {
 					}
 				}
 			}
-			f.mend(nodes[1])
+			f.mend(t, nodes[1])
 			testenv.Await(t, "the cluster to be whole", func() bool {
 				info, _ := nodes[1].Try("CLUSTER", "INFO")
 				return strings.Contains(info, "cluster_state:ok")
@@ -137,6 +137,7 @@ func TestClusterLosesOnlyWhatIsLost(t *testing.T) {
 
 // A slot that moves is followed without a loss.
 func TestClusterSlotMoves(t *testing.T) {
+	t.Parallel()
 	quiet(t)
 	nodes := testenv.StartRedisCluster(t)
 	c := open(t, Options{Addresses: testenv.RedisAddrs(nodes), Cluster: true, Timeout: lenient})
@@ -183,7 +184,8 @@ func TestTagsFollowThePolicy(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) { // the Redis cluster specification's example, and what Redis says
-	server := testenv.StartRedis(t, "--cluster-enabled", "yes")
+	t.Parallel()
+	server := shared.Nodes(t)[0]
 	for _, tag := range []string{"123456789", "a", "user1000", "orders/t1"} {
 		if got, want := fmt.Sprint(slot(tag)), server.Do("CLUSTER", "KEYSLOT", tag); got != want {
 			t.Errorf("%q is in slot %s, want %s", tag, got, want)
@@ -192,6 +194,7 @@ func TestSlots(t *testing.T) { // the Redis cluster specification's example, and
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	quiet(t)
 	dir := t.TempDir()
 	pool := certify(t, dir)
@@ -263,6 +266,7 @@ func TestOptionsAreChecked(t *testing.T) {
 
 // What two instances take alone comes together in Redis.
 func TestTwoInstancesCarryWhatTheyTook(t *testing.T) {
+	t.Parallel()
 	quiet(t)
 	server := testenv.StartRedis(t)
 	var all []*Counters

@@ -50,7 +50,7 @@ func joined(t testing.TB, c *Counters) {
 	t.Helper()
 	began := time.Now()
 	testenv.Await(t, "the counters to join Redis", func() bool { s := c.State(); return s.Joined() })
-	if took := time.Since(began); took > time.Second {
+	if took, over := late(began, time.Second); over {
 		t.Errorf("joined after %v, want within a second", took)
 	}
 }
@@ -59,21 +59,22 @@ func joined(t testing.TB, c *Counters) {
 const lenient = 5 * time.Second
 
 func TestConformance(t *testing.T) {
-	server, time := testenv.StartRedis(t), newClock()
-	conform(t, Options{Addresses: []string{server.Addr}, clock: time.now}, time)
+	t.Parallel()
+	conform(t, somewhere(t, false))
 }
 
 func TestConformanceInACluster(t *testing.T) {
-	nodes, time := testenv.StartRedisCluster(t), newClock()
-	conform(t, Options{Addresses: testenv.RedisAddrs(nodes), Cluster: true, clock: time.now}, time)
+	t.Parallel()
+	conform(t, somewhere(t, true))
 }
 
-func conform(t *testing.T, o Options, time *clock) {
-	o.Timeout = lenient
-	prefixes := 0
+func conform(t *testing.T, o Options) {
+	time := newClock()
+	o.clock = time.now
+	prefix, prefixes := o.Prefix, 0
 	fresh := func(t *testing.T) ratelimit.Counters {
 		prefixes++
-		o.Prefix = fmt.Sprintf("test-%d:", prefixes)
+		o.Prefix = fmt.Sprint(prefix, prefixes, ":")
 		return open(t, o)
 	}
 	twin := func(t *testing.T, c ratelimit.Counters) ratelimit.Counters { return open(t, c.(*Counters).options) }
@@ -146,8 +147,10 @@ func differ(t *rapid.T, a, b ratelimit.Counters, name string, now time.Time) {
 
 // The law: Redis and memory answer any sequence of calls alike.
 func TestRedisEqualsMemory(t *testing.T) {
-	server, time1 := testenv.StartRedis(t), newClock()
-	c := open(t, Options{Addresses: []string{server.Addr}, Timeout: lenient, clock: time1.now})
+	t.Parallel()
+	o, time1 := somewhere(t, false), newClock()
+	o.clock = time1.now
+	c := open(t, o)
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++

@@ -179,7 +179,7 @@ func (p *project) e2e(ctx context.Context) error {
 // something, and saves the second that the race detector waits at the end of
 // every process.
 func (p *project) requireAll() {
-	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,redis", "GORACE=atexit_sleep_ms=10")
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,redis,cc", "GORACE=atexit_sleep_ms=10")
 }
 
 // haveCompiler says what is missing where go would say it less clearly.
