@@ -381,11 +381,12 @@ func (r *Reserve) conclude(ctx context.Context, call *Call, d *draws, loan *Loan
 		s.mu.Lock()
 		k.asking--
 		heard := err == nil && len(loan.Outlooks) > 0
+		k.deaf = !heard
 		if heard && one.age == k.age {
 			back = k.receive(call.Now, one.charge.Windows, loan, loan.Outlooks[from:at])
 		}
 		if one.lends {
-			k.filled(heard)
+			k.filled(heard && loan.Allowed)
 		}
 		s.mu.Unlock()
 		if back.hits > 0 {

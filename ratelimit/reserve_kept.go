@@ -31,7 +31,7 @@ type kept struct {
 	age     uint64        // tells what was asked before the counter was reset
 	asking  int           // calls to the counters that are under way
 	filling chan struct{} // closed when the one of them that takes ahead is done; nil: none does
-	deaf    bool          // the last of those was not heard
+	deaf    bool          // the last of those was not heard: nothing is taken ahead until one is
 	used    bool          // since the last sweep
 }
 
@@ -156,12 +156,12 @@ func (k *kept) forget(then int64) surplus {
 	return s.orNothing()
 }
 
-// filled ends the call that was to fill the reserve. Where it was not heard, none
-// takes ahead until the counters are.
-func (k *kept) filled(heard bool) {
+// filled ends the call that was to fill the reserve. Where nothing came of it, the
+// next begins small.
+func (k *kept) filled(well bool) {
 	close(k.filling)
 	k.filling = nil
-	if !heard {
+	if !well {
 		k.wish, k.began = 0, 0
 	}
 }
