@@ -204,7 +204,7 @@ func (l *live) breakOff(key string) {
 func storm() int {
 	n, err := strconv.Atoi(os.Getenv("SALLYPORT_STORM"))
 	if err != nil {
-		return 3000
+		return 1200
 	}
 	return n
 }

@@ -284,6 +284,7 @@ func same(ours, theirs *rlsv3.RateLimitResponse) bool {
 // TestDescriptorsAreLimitedAsEnvoysRateLimitDoes: random rules, random requests,
 // time that moves; every answer is theirs, word for word.
 func TestDescriptorsAreLimitedAsEnvoysRateLimitDoes(t *testing.T) {
+	t.Parallel()
 	var seen tallies
 	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
@@ -307,6 +308,7 @@ func TestDescriptorsAreLimitedAsEnvoysRateLimitDoes(t *testing.T) {
 // that instances share. Their clock is Redis's own, so time stands still as far
 // as windows of a day and more can tell.
 func TestDescriptorsInRedisAreLimitedAsEnvoysRateLimitDoes(t *testing.T) {
+	t.Parallel() // it waits for Redis
 	server := testenv.StartRedis(t)
 	if until := 24*time.Hour - time.Duration(time.Now().Unix()%86400)*time.Second; until < 3*time.Minute {
 		t.Skip("a day is about to end")

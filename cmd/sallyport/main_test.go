@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+	"github.com/sallyport/sallyport/internal/store/storetest"
 )
 
 // The scripts run this test binary as the command sallyport.
@@ -35,11 +39,12 @@ func TestMain(m *testing.M) {
 //
 // and $WORK is replaced in the YAML files.
 func TestScripts(t *testing.T) {
+	store := func(folder string) { copies(t, folder) }
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../tests/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup:               setup,
+		Setup:               func(env *testscript.Env) error { return setup(env, store) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "capture": capture, "serve": serveCommand, "end": endCommand, "occupy": occupy,
 		},
@@ -52,7 +57,14 @@ type serverKey struct{}
 // second at its end.
 const raceExit = "atexit_sleep_ms=10"
 
-func setup(env *testscript.Env) error {
+var copies = storetest.Copies(func(ctx context.Context, path string) (io.Closer, error) { return sqlite.Open(ctx, path) })
+
+// setup prepares the folder of a script. The scripts find a store without
+// rows where their server keeps it, but serve, which is about the first start.
+func setup(env *testscript.Env, store func(folder string)) error {
+	if filepath.Base(env.WorkDir) != "script-serve" {
+		store(env.WorkDir)
+	}
 	env.Values[serverKey{}] = new(server)
 	env.Setenv("GORACE", raceExit)
 	files, err := filepath.Glob(filepath.Join(env.WorkDir, "*.yaml"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,11 +21,14 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+	"github.com/sallyport/sallyport/internal/store/storetest"
 )
 
 const orders = `
 store: sqlite://%[1]s/sallyport.db
 pepper: {file: %[1]s/pepper}
+cache: {credentials: 1000}
 apis:
   orders:
     hosts: [api.acme.example]
@@ -36,11 +40,14 @@ apis:
       - {GET: /v1/orders, scope: orders:read}
 `
 
-// configured returns a configuration in a folder of its own, listening on ports
-// of the system's choice.
+var copies = storetest.Copies(func(ctx context.Context, path string) (io.Closer, error) { return sqlite.Open(ctx, path) })
+
+// configured returns a configuration in a folder of its own, with an empty
+// store, listening on ports of the system's choice.
 func configured(t testing.TB) *config.Config {
 	t.Helper()
 	folder := t.TempDir()
+	copies(t, folder)
 	pepper := base64.StdEncoding.EncodeToString([]byte("only good for the tests, 32 bytes"))
 	if err := os.WriteFile(filepath.Join(folder, "pepper"), []byte(pepper), 0o600); err != nil {
 		t.Fatal(err)

@@ -181,9 +181,15 @@ func (s *Store) abandon(tx *sql.Tx) {
 	}()
 }
 
+// executor is a transaction, or compiled statements of one.
+type executor interface {
+	querier
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
 // noteChange writes the line about a change, in its transaction. tenant is
 // whose user or credential it is, and else "".
-func noteChange(ctx context.Context, tx *sql.Tx, kind, api, tenant, id string) error {
+func noteChange(ctx context.Context, tx executor, kind, api, tenant, id string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO changes (kind, api, tenant, id, at) VALUES (?, ?, ?, ?, ?)`,
 		kind, api, tenant, id, time.Now().UnixMilli())
 	return err

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func testToken(id, user string) sallyport.NewCredential {
 }
 
 func TestEveryChangeLeavesALine(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
+	path := withTables(t)
 	s, ctx := openTest(t, path), t.Context()
 	token := sallyport.AdminToken{ID: "a1", State: sallyport.Active}
 	retake := testNew("k2")

@@ -40,9 +40,10 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 	}
 	all, err := transact(ctx, s, func(tx *sql.Tx) ([]sallyport.Imported, error) {
 		all := make([]sallyport.Imported, len(rows))
+		once := compiled{tx, map[string]*sql.Stmt{}}
 		for i, r := range rows {
 			var err error
-			if all[i], err = importOne(ctx, tx, r); err != nil {
+			if all[i], err = importOne(ctx, once, r); err != nil {
 				return nil, sallyport.AtIndex{Index: i, Err: fmt.Errorf("%s: %w", r, named(ctx, err))}
 			}
 		}
@@ -54,7 +55,44 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 	return all, nil
 }
 
-func importOne(ctx context.Context, tx *sql.Tx, r store.Creation) (sallyport.Imported, error) {
+// compiled runs statements in a transaction, and has each compiled once: an
+// import is the same few a thousand times, and to run one takes less than to
+// compile it.
+type compiled struct {
+	tx         *sql.Tx // closes the statements when it ends
+	statements map[string]*sql.Stmt
+}
+
+func (c compiled) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	if s, ok := c.statements[text]; ok {
+		return s, nil
+	}
+	s, err := c.tx.PrepareContext(ctx, text)
+	if err == nil {
+		c.statements[text] = s
+	}
+	return s, err
+}
+
+// ExecContext does what that of the transaction does.
+func (c compiled) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	s, err := c.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+// QueryRowContext does what that of the transaction does.
+func (c compiled) QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row {
+	s, err := c.statement(ctx, text)
+	if err != nil {
+		return c.tx.QueryRowContext(ctx, text, args...) // tells the error
+	}
+	return s.QueryRowContext(ctx, args...)
+}
+
+func importOne(ctx context.Context, tx executor, r store.Creation) (sallyport.Imported, error) {
 	var owner store.CredentialRow
 	err := tx.QueryRowContext(ctx, `SELECT c.id, c.api, c.tenant FROM secrets s JOIN credentials c ON c.id = s.credential_id WHERE s.digest = ?`, r.Digest[:]).
 		Scan(&owner.ID, &owner.API, &owner.Tenant)
@@ -69,7 +107,7 @@ func importOne(ctx context.Context, tx *sql.Tx, r store.Creation) (sallyport.Imp
 
 // insert keeps r. Its errors say which of tenant, user and name it is, but
 // where the id or the digest exists already.
-func insert(ctx context.Context, tx *sql.Tx, r store.Creation) error {
+func insert(ctx context.Context, tx executor, r store.Creation) error {
 	if r.User != "" {
 		u, err := readUser(ctx, tx, r.API, r.Tenant, r.User)
 		if err != nil {
@@ -95,7 +133,7 @@ func insert(ctx context.Context, tx *sql.Tx, r store.Creation) error {
 	return noteChange(ctx, tx, "credential", r.API, r.Tenant, r.ID)
 }
 
-func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
+func insertCredential(ctx context.Context, tx executor, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO credentials (id, api, tenant, user_id, kind, name, principal, environment, access, sandbox,
 		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, plan, overrides, created_at, expires_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -104,7 +142,7 @@ func insertCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) er
 	return err
 }
 
-func insertSecret(ctx context.Context, tx *sql.Tx, d sallyport.Digest, credential string, pepper int) error {
+func insertSecret(ctx context.Context, tx executor, d sallyport.Digest, credential string, pepper int) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO secrets (digest, credential_id, pepper_version) VALUES (?, ?, ?)`, d[:], credential, pepper)
 	return err
 }

@@ -171,7 +171,7 @@ const nameQuery = `SELECT count(*) FROM (SELECT 1 FROM credentials
 
 // checkName returns an error that wraps sallyport.ErrConflict where another
 // credential of r's tenant that is not revoked has r's name.
-func checkName(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
+func checkName(ctx context.Context, tx executor, r store.CredentialRow) error {
 	var others int
 	err := tx.QueryRowContext(ctx, nameQuery, r.API, r.Tenant, r.Name, r.ID).Scan(&others)
 	if err == nil && others > 0 {

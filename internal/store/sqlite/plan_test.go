@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,7 +10,7 @@ import (
 
 // A store may hold a million credentials: what is asked often looks for few.
 func TestQueriesUseTheirIndexes(t *testing.T) {
-	s := openTest(t, filepath.Join(t.TempDir(), "s.db"))
+	s := openTest(t, withTables(t))
 	list := func(f sallyport.CredentialFilter) string {
 		query, args := listing(f, math.MaxInt64)
 		return plan(t, s, query, args...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,21 +16,15 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
-	if err := openTest(t, path).Close(); err != nil {
-		t.Fatal(err)
-	}
-	empty, err := os.ReadFile(path) // to make the tables once and not for each law
-	if err != nil {
-		t.Fatal(err)
-	}
-	storetest.Run(t, func(t *testing.T) storetest.Store {
-		path := filepath.Join(t.TempDir(), "s.db")
-		if err := os.WriteFile(path, empty, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return openTest(t, path)
-	})
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openTest(t, withTables(t)) })
+}
+
+var copies = storetest.Copies(func(ctx context.Context, path string) (io.Closer, error) { return Open(ctx, path) })
+
+// withTables returns the path of a file of its own, as Open has made it before.
+func withTables(t testing.TB) string {
+	t.Helper()
+	return copies(t, t.TempDir())
 }
 
 func openTest(t testing.TB, path string) *Store {
@@ -156,7 +151,7 @@ func TestReopenedStoreHasEverything(t *testing.T) {
 }
 
 func TestTablesOfANewerProgramAreRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
+	path := withTables(t)
 	if err := openTest(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +165,7 @@ func TestTablesOfANewerProgramAreRefused(t *testing.T) {
 // Another process that holds the file must not hold a caller beyond its
 // deadline, though SQLite itself waits for five seconds, and readers not at all.
 func TestDeadlineHoldsWhileAnotherProcessWrites(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
+	path := withTables(t)
 	s := openTest(t, path)
 	if err := s.CreateTenant(t.Context(), testTenant()); err != nil {
 		t.Fatal(err)
@@ -207,7 +202,7 @@ func TestDeadlineHoldsWhileAnotherProcessWrites(t *testing.T) {
 // While a credential is rolled its old secret ends by itself, before the
 // credential does and never after it.
 func TestSecretEndsOnItsOwn(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
+	path := withTables(t)
 	s, db := openTest(t, path), raw(t, path)
 	if err := s.CreateTenant(t.Context(), testTenant()); err != nil {
 		t.Fatal(err)
@@ -248,7 +243,7 @@ func TestSecretEndsOnItsOwn(t *testing.T) {
 // What somebody wrote into the file by hand is an error, not a wider
 // credential.
 func TestSpoiltRowsAreRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
+	path := withTables(t)
 	s, db := openTest(t, path), raw(t, path)
 	if err := s.CreateTenant(t.Context(), testTenant()); err != nil {
 		t.Fatal(err)
