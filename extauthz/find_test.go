@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,9 +79,7 @@ func credential(id string, state sallyport.State) *sallyport.Credential {
 func TestNoStaleAllowAfterAMillionRacingLoads(t *testing.T) {
 	const keys, finders = 64, 8
 	loads := 1_000_000
-	// The detector sees what is not ordered in the first few of them, and takes
-	// minutes for all: then the million is run where SALLYPORT_STORM is set.
-	if testing.Short() || raceEnabled && os.Getenv("SALLYPORT_STORM") == "" {
+	if testing.Short() {
 		loads = 50_000
 	}
 	s := new(shelf)
