@@ -36,14 +36,13 @@ type Loan struct {
 //
 // Nobody is allowed more than the counters allow: what is in reserve has been
 // taken from them, and lapses with the first of its windows that ends (the others
-// get it back). Rather, an
-// instance may refuse what another one still has in reserve. That is bounded: in
-// each instance a counter's reserve is at most Batch, is filled by at most Share
-// percent of what was left, and grows with the pace of the counter's callers; it
-// goes back when it is not used for a second or two, when the counters refuse, and
-// at Close. What an instance had that dies, or whose answer was lost, is lost
-// until the windows end. What callers are told to have left is as of the last time
-// that the counters were asked.
+// get it back). Rather, an instance may refuse what another one still has in
+// reserve. That is bounded: in each instance a counter's reserve is at most Batch,
+// is filled by at most Share percent of what was left, and grows with the pace of
+// the counter's callers; it goes back when it is not used for a second or two, when
+// the counters refuse, and at Close. What an instance had that dies, or whose
+// answer was lost, is lost until the windows end. What callers are told to have
+// left is as of the last time that the counters were asked.
 //
 // Only fixed windows, the calendar's among them, are taken ahead: a counter that
 // has others, or is in shadow, is asked each time. What is refused is asked each

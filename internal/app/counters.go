@@ -53,19 +53,22 @@ func (a *App) keepCounters(ctx context.Context) {
 	}
 	switch {
 	case a.reserve != nil:
-		a.keepReserve(ctx)
-		return
-	case a.memory == nil:
-		return
+		every(ctx, giveBackEvery, a.sweepReserve)
+	case a.memory != nil:
+		every(ctx, sweepEvery, func() { a.memory.Sweep(a.now()) })
 	}
-	tick := time.NewTicker(sweepEvery)
+}
+
+// every does something again and again until ctx ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.memory.Sweep(a.now())
+			do()
 		}
 	}
 }

@@ -79,14 +79,5 @@ func (a *App) serving() {
 
 // watchDirectories looks at the folders until ctx ends.
 func (a *App) watchDirectories(ctx context.Context) {
-	tick := time.NewTicker(a.directories.poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			a.loadDirectories(false)
-		}
-	}
+	every(ctx, a.directories.poll, func() { a.loadDirectories(false) })
 }

@@ -49,20 +49,8 @@ const (
 	giveBackFor   = 2 * time.Second
 )
 
-// keepReserve gives back what is in reserve and not used, until ctx ends.
-func (a *App) keepReserve(ctx context.Context) {
-	tick := time.NewTicker(giveBackEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			a.sweepReserve() // to its end, also when ctx ends: what is on its way back would be lost
-		}
-	}
-}
-
+// sweepReserve gives back what is in reserve and not used: to its end, also when the
+// server stops, since what is on its way back would be lost.
 func (a *App) sweepReserve() {
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackFor)
 	defer cancel()
