@@ -120,9 +120,9 @@ func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []b
 const mostTimeouts = 20
 
 // patient returns a context that ends when Redis has been silent for the timeout.
-// It is prolonged while answers to others come, and once where this process
-// itself was late to look, by a quarter of the timeout: then it is the machine
-// that is busy, and nothing is known of Redis.
+// It is prolonged while answers to others come, or lie there unread. And once where
+// this process itself was late to look, by a quarter of the timeout, or has asked
+// nothing yet: then it is the machine that is busy, and nothing is known of Redis.
 func (c *Counters) patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := c.options.Timeout
 	began := time.Now()
@@ -141,10 +141,18 @@ func (c *Counters) patient(ctx context.Context) (context.Context, context.Cancel
 		}
 		now := time.Now()
 		more := time.Duration(0)
-		if l := c.link.Load(); l != nil && !c.options.Cluster { // where others answer, one may be silent
-			more = timeout - now.Sub(time.Unix(0, l.heard.Load()))
+		busy := now.Sub(due) > timeout/4
+		if l := c.link.Load(); l != nil {
+			if !c.options.Cluster { // where others answer, one may be silent
+				more = timeout - now.Sub(time.Unix(0, l.heard.Load()))
+			}
+			unheard, unasked := l.ours()
+			if unheard {
+				more = max(more, timeout/4)
+			}
+			busy = busy || unasked
 		}
-		if now.Sub(due) > timeout/4 && !late {
+		if busy && !late {
 			late, more = true, max(more, timeout)
 		}
 		if more <= 0 {

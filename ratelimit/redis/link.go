@@ -122,6 +122,19 @@ func (l *link) cut(before time.Time) {
 	}
 }
 
+// ours reports whether it is this process that is behind: an answer lies there
+// unread, or nothing was asked that could be answered.
+func (l *link) ours() (unheard, unasked bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	unasked = true
+	for one := range l.conns {
+		unheard = unheard || unread(one.Conn) > 0
+		unasked = unasked && one.waiting.Load() == 0
+	}
+	return unheard, unasked
+}
+
 // close ends the link: calls under way fail at once, and it returns when nothing
 // of it runs any more.
 func (l *link) close() {

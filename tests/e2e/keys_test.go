@@ -25,7 +25,7 @@ func TestChangesHoldOnTheNextRequest(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					for range 12 {
+					for range 4 {
 						lifeOfAKey(t, d, url)
 					}
 				})

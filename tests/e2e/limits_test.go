@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,30 +16,42 @@ import (
 // the server, in a Redis, and in a Redis that quota is taken from ahead; and there
 // all requests of the examples get the same answers as here.
 func TestLimits(t *testing.T) {
+	var rested []func(*testing.T)
 	for _, chain := range chains {
-		t.Run(chain+" memory", func(t *testing.T) { limitsHold(t, running(t, "", chain)) })
+		t.Run(chain+" memory", func(t *testing.T) { rested = append(rested, limitsHold(t, running(t, "", chain))) })
 		for kind, counters := range map[string]string{"redis": "redis://%s", "leases": "{redis: %q, lease: {batch: 20}}"} {
+			d, err := startDemo(testenv.Envoy(t), "--chain", chain, "--counters", fmt.Sprintf(counters, testenv.StartRedis(t).Addr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.end()
 			t.Run(chain+" "+kind, func(t *testing.T) {
-				d, err := startDemo(testenv.Envoy(t), "--chain", chain, "--counters", fmt.Sprintf(counters, testenv.StartRedis(t).Addr))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer d.end()
-				limitsHold(t, d)
+				rested = append(rested, limitsHold(t, d))
 				for name := range d.APIs {
 					t.Run(name, func(t *testing.T) { d.runSteps(t, name) })
 				}
 			})
 		}
 	}
+	if testing.Short() {
+		return
+	}
+	for _, holds := range rested {
+		t.Run("a minute later", holds)
+	}
 }
 
-func limitsHold(t *testing.T, d *demo) {
-	for name, holds := range map[string]func(*testing.T, *demo){
-		"tiers": tiersHold, "categories": categoriesAreCountedApart, "bursts": burstsHold, "in flight": inFlightHolds,
-	} {
-		t.Run(name, func(t *testing.T) { holds(t, d) })
-	}
+// limitsHold returns what holds later, when the burst has rested.
+func limitsHold(t *testing.T, d *demo) (rested func(*testing.T)) {
+	rested = func(t *testing.T) { t.Error("nothing was asked of it before") }
+	// A gate with the race detector takes its time over the first requests, and the
+	// proxy gives up on some after a second: they are not for counting.
+	d.burst(t, 90, "GET", d.APIs["vaultwares"].URL+"/v1/auth/verify", "X-API-Key: "+d.key(t, "vaultwares", "org_custom", "--scopes", "devices:read").Key)
+	t.Run("bursts", func(t *testing.T) { rested = burstsHold(t, d) })
+	t.Run("tiers", func(t *testing.T) { tiersHold(t, d) })
+	t.Run("categories", func(t *testing.T) { categoriesAreCountedApart(t, d) })
+	t.Run("in flight", func(t *testing.T) { inFlightHolds(t, d) })
+	return rested
 }
 
 // burst sends n requests at once and returns how many had which status, and the
@@ -125,8 +136,9 @@ func categoriesAreCountedApart(t *testing.T, d *demo) {
 }
 
 // C4: a rested Starter tenant makes 69 reads at once, the 70th is refused and
-// comes through when it was told to; writes are counted apart.
-func burstsHold(t *testing.T, d *demo) {
+// comes through when it was told to; writes are counted apart. What holds when
+// the tenant has rested again is returned, to be asked last.
+func burstsHold(t *testing.T, d *demo) (rested func(*testing.T)) {
 	tenant := fmt.Sprintf("org_%d", time.Now().UnixNano())
 	d.cli(t, "tenant", "create", "--api", "cybervault", "--id", tenant, "--plan", "starter")
 	key := "Authorization: Bearer " + d.key(t, "cybervault", tenant, "--scopes", "*", "--prefix", "cv_live_sk_").Key
@@ -135,7 +147,7 @@ func burstsHold(t *testing.T, d *demo) {
 	count, last := d.burst(t, 90, "GET", url+"/v3/threats", key)
 	// A token comes back each second, but not before the first of the 69 is a minute old.
 	if count[200] != 69 || count[429] != 21 {
-		t.Fatalf("%v of 90 at once, want 69 and 21 refusals", count)
+		t.Fatalf("%v of 90 at once, want 69 and 21 refusals\n%s", count, d.log)
 	}
 	wait := retryAfter(t, last[429])
 	if wait < 50 || wait > 60 || errorCode(t, last[429]) == "" {
@@ -144,14 +156,13 @@ func burstsHold(t *testing.T, d *demo) {
 	if writes, _ := d.burst(t, 30, "POST", url+"/v3/threats/analyze", key); writes[200] != 23 || writes[429] != 7 {
 		t.Errorf("writes: %v, want 23 and 7 refusals", writes)
 	}
-	if testing.Short() || !strings.Contains(t.Name(), "paired") {
-		return // a minute for each kind of counters is enough
-	}
-	time.Sleep(time.Until(began.Add(61 * time.Second))) // what the answer says to wait
-	// Sixty tokens have come back, and the first are no longer of the last minute.
-	count, _ = d.burst(t, 70, "GET", url+"/v3/threats", key)
-	if count[200] < 60 || count[200] > 69 {
-		t.Errorf("after a minute %v, want 60 to 69", count)
+	return func(t *testing.T) {
+		time.Sleep(time.Until(began.Add(61 * time.Second))) // what the answer says to wait
+		// Sixty tokens have come back, and the first are no longer of the last minute.
+		count, _ := d.burst(t, 70, "GET", url+"/v3/threats", key)
+		if count[200] < 60 || count[200] > 69 {
+			t.Errorf("after a minute %v, want 60 to 69", count)
+		}
 	}
 }
 

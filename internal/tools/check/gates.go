@@ -172,7 +172,7 @@ func (p *project) test(ctx context.Context) error {
 
 func (p *project) e2e(ctx context.Context) error {
 	p.requireAll()
-	return p.show(ctx, "", "go", "test", "-race", "-count=1", "./tests/e2e")
+	return p.show(ctx, "", "go", "test", "-race", "-count=1", "-timeout=30m", "./tests/e2e")
 }
 
 // requireAll makes failures of the tests that would be skipped for want of
