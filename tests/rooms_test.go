@@ -143,6 +143,7 @@ var homes = []home{
 	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
 	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics
 	{"github.com/redis/rueidis", []string{"ratelimit/redis"}, nil},
+	{"golang.org/x/sys/unix", []string{"ratelimit/redis"}, nil}, // whether a connection holds an answer
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
 	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},

@@ -112,7 +112,7 @@ func outlast(t *testing.T, f fault, onLoss OnLoss) {
 	f.lose(t, server)
 	testenv.Await(t, "the loss, and its cause", func() bool {
 		s := c.State()
-		return !s.Joined() && strings.Contains(s.Cause.Error(), "LOADING")
+		return !s.Joined() && s.Cause != nil && strings.Contains(s.Cause.Error(), "LOADING")
 	})
 	if onLoss == OnLossFail || onLoss == OnLossClosed {
 		passed := o.passed.Load()

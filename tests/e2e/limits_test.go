@@ -44,9 +44,6 @@ func TestLimits(t *testing.T) {
 // limitsHold returns what holds later, when the burst has rested.
 func limitsHold(t *testing.T, d *demo) (rested func(*testing.T)) {
 	rested = func(t *testing.T) { t.Error("nothing was asked of it before") }
-	// A gate with the race detector takes its time over the first requests, and the
-	// proxy gives up on some after a second: they are not for counting.
-	d.burst(t, 90, "GET", d.APIs["vaultwares"].URL+"/v1/auth/verify", "X-API-Key: "+d.key(t, "vaultwares", "org_custom", "--scopes", "devices:read").Key)
 	t.Run("bursts", func(t *testing.T) { rested = burstsHold(t, d) })
 	t.Run("tiers", func(t *testing.T) { tiersHold(t, d) })
 	t.Run("categories", func(t *testing.T) { categoriesAreCountedApart(t, d) })
@@ -76,6 +73,22 @@ func (d *demo) burst(t *testing.T, n int, method, url string, lines ...string) (
 	}
 	wg.Wait()
 	return count, last
+}
+
+// reached tries what sends many requests at once until the gate had the time for
+// all of them, a few times: with the race detector, on a busy machine, the proxy
+// gives up on some after the second that it waits, which is answered 503 and
+// proves nothing about counting.
+func reached(t *testing.T, try func() (count map[int]int)) {
+	t.Helper()
+	for range 5 {
+		count := try()
+		if count[503] == 0 {
+			return
+		}
+		t.Logf("not reached in time: %v", count)
+	}
+	t.Fatal("in no try was every request decided")
 }
 
 func retryAfter(t *testing.T, a answer) int {
@@ -139,16 +152,22 @@ func categoriesAreCountedApart(t *testing.T, d *demo) {
 // comes through when it was told to; writes are counted apart. What holds when
 // the tenant has rested again is returned, to be asked last.
 func burstsHold(t *testing.T, d *demo) (rested func(*testing.T)) {
-	tenant := fmt.Sprintf("org_%d", time.Now().UnixNano())
-	d.cli(t, "tenant", "create", "--api", "cybervault", "--id", tenant, "--plan", "starter")
-	key := "Authorization: Bearer " + d.key(t, "cybervault", tenant, "--scopes", "*", "--prefix", "cv_live_sk_").Key
-	url := d.APIs["cybervault"].URL
-	began := time.Now()
-	count, last := d.burst(t, 90, "GET", url+"/v3/threats", key)
-	// A token comes back each second, but not before the first of the 69 is a minute old.
-	if count[200] != 69 || count[429] != 21 {
-		t.Fatalf("%v of 90 at once, want 69 and 21 refusals\n%s", count, d.log)
-	}
+	var began time.Time
+	var key, url string
+	var last map[int]answer
+	reached(t, func() (count map[int]int) {
+		tenant := fmt.Sprintf("org_%d", time.Now().UnixNano())
+		d.cli(t, "tenant", "create", "--api", "cybervault", "--id", tenant, "--plan", "starter")
+		key = "Authorization: Bearer " + d.key(t, "cybervault", tenant, "--scopes", "*", "--prefix", "cv_live_sk_").Key
+		url = d.APIs["cybervault"].URL
+		began = time.Now()
+		count, last = d.burst(t, 90, "GET", url+"/v3/threats", key)
+		// A token comes back each second, but not before the first of the 69 is a minute old.
+		if count[503] == 0 && (count[200] != 69 || count[429] != 21) {
+			t.Fatalf("%v of 90 at once, want 69 and 21 refusals\n%s", count, d.log)
+		}
+		return count
+	})
 	wait := retryAfter(t, last[429])
 	if wait < 50 || wait > 60 || errorCode(t, last[429]) == "" {
 		t.Errorf("retry after %d s: %s", wait, last[429].body)
