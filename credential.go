@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -79,12 +80,13 @@ type Tenant struct {
 	Overrides  map[string]Windows  // in place of what the plan says, by the limit's name
 	Roles      map[string][]string // roles of its own: the scopes of each, where the API lets tenants make roles
 	Attributes map[string]string
+	Epoch      uint64 // see Credential.Epochs
 
 	CreatedAt time.Time
 }
 
 // User is a person or a service account of a tenant: who personal access tokens
-// act for, with what the roles permit.
+// and grants act for, with what the roles permit.
 type User struct {
 	ID         string
 	API        string
@@ -95,22 +97,38 @@ type User struct {
 	Off        []string // categories that are switched off for it
 	State      State
 	Attributes map[string]string
+	Login      string       // by which it signs in, once in an API; "": it does not
+	Password   PasswordHash // "": it has none
+	Epoch      uint64       // see Credential.Epochs
 
 	CreatedAt time.Time
 }
 
+// PasswordHash is what is kept of a password: Argon2id in the PHC string format.
+// It prints as "<secret>": guesses could be tried against it.
+type PasswordHash string
+
+func (PasswordHash) String() string               { return "<secret>" }
+func (PasswordHash) GoString() string             { return "<secret>" }
+func (PasswordHash) Format(w fmt.State, _ rune)   { w.Write([]byte("<secret>")) }
+func (PasswordHash) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }
+
 // Kinds of credentials.
 const (
-	KindKey = "key" // its own principal, with scopes and roles of its own
-	KindPAT = "pat" // a personal access token: acts for its user, with the user's rights
+	KindKey    = "key"    // its own principal, with scopes and roles of its own
+	KindPAT    = "pat"    // a personal access token: acts for its user, with the user's rights
+	KindClient = "client" // an OAuth client: its secret is good for tokens alone
+	KindGrant  = "grant"  // what a user granted a client: the parent of that client's tokens
+	KindToken  = "token"  // an access token: acts as its parent, while that lives. Kept nowhere
 )
 
-// Credential is a key (later also a token's parent or a client) as the gate
+// Credential is a key, client or grant, or a token made from one, as the gate
 // knows it; the secret itself is not in it. Values are immutable once loaded:
 // the cache hands the same pointer to many requests.
 //
 // What it may do: with a user, what the user's roles permit, and where it has
 // scopes no more than those; without one, its scopes and what its roles permit.
+// A token may do no more than was granted it.
 type Credential struct {
 	ID          string
 	API         string
@@ -133,8 +151,41 @@ type Credential struct {
 	Attributes  map[string]string
 	Plan        string             // in place of the tenant's; "": the tenant's
 	Overrides   map[string]Windows // in place of what the tenant gets, by the limit's name
+	Client      *Client            // of a client and a grant
+	Token       *Token             // of a token
+	Epoch       uint64             // see Epochs
+	Cause       string             // why it is in its state, where something else than an administrator's wish put it there
 	CreatedAt   time.Time
 	ExpiresAt   time.Time // zero: never
+}
+
+// Client is what makes a credential an OAuth client (RFC 6749 §2), or says of a
+// grant whose it is.
+type Client struct {
+	ID        string   // of a grant: its client's; of a client: ""
+	Public    bool     // it has no secret, and must use PKCE
+	Grants    []string // the grant types that it may use
+	Redirects []string // where users may be sent back to, character by character
+}
+
+// Token is what an access token says beyond the credential that it was made from.
+type Token struct {
+	ID      string   // the jti claim, or what stands for it
+	Parent  string   // the id of the credential that it was made from; "": an outside issuer's
+	Client  string   // the id of the client of that grant; "": none
+	Granted []string // it may do no more than these scopes permit; nil: all that its parent may
+}
+
+// Epochs counts what ended the tokens of c: they carry the number of their
+// making, and are good while it is the same. It grows when c is disabled, revoked
+// or rolled or its roles change, when its user's roles or state do, and when its
+// tenant is suspended.
+func (c *Credential) Epochs() uint64 {
+	n := c.Epoch + c.Tenant.Epoch
+	if c.User != nil {
+		n += c.User.Epoch
+	}
+	return n
 }
 
 // PlanName is the plan that c is on: its own, or its tenant's.

@@ -7,11 +7,13 @@ import (
 )
 
 // Errors that cross rooms. A store wraps ErrNotFound for what does not exist
-// or belongs to another tenant, and ErrConflict for what exists already.
+// or belongs to another tenant, ErrConflict for what exists already, and ErrReused
+// for what is good once and comes again.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("already exists")
 	ErrFinal    = errors.New("is revoked, which is final")
+	ErrReused   = errors.New("was used before")
 )
 
 // AtIndex is an error about one item of a list, counted from 0.

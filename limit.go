@@ -16,7 +16,6 @@ type Limit struct {
 	Concurrency uint32             // at most so many in flight; 0: not a rule about concurrency
 	Wait        time.Duration      // of Concurrency: how long a request waits for a slot before it is refused
 	Shadow      bool               // counts and says what it would have refused, and refuses nothing
-	Absent      bool               // asks for what no engine does yet: a server must not start with it
 }
 
 // When narrows a limit to some requests. Empty fields match all.
@@ -24,6 +23,7 @@ type When struct {
 	Category   []string
 	Access     Access
 	Endpoint   []string // endpoints by what they serve
+	Failed     bool     // of those, the requests whose caller did not prove who it is; else those whose did
 	Attributes []AttributeIs
 }
 
@@ -48,6 +48,10 @@ type Windows struct {
 // place that says which and in what order.
 type Subject struct {
 	API, Tenant, Credential, Principal, Plan, Operation string
+
+	// Address and Client are who calls an endpoint: known there alone, and do not
+	// travel.
+	Address, Client string
 
 	// Attributes are those facts about the caller that limits count by, as
 	// AppendAttributes writes them; "" for none.
@@ -116,6 +120,12 @@ func (s *Subject) Value(key string) string {
 		if k == key {
 			return *s.Field(i)
 		}
+	}
+	switch key {
+	case "address":
+		return s.Address
+	case "client":
+		return s.Client
 	}
 	return ""
 }
@@ -209,6 +219,30 @@ func (a *API) AppendCharges(dst []Charge, op *Operation, c *Credential) []Charge
 	return dst
 }
 
+// AppendEndpointCharges appends the limits that count a request for op, an
+// endpoint of the gate's own, by name: of c, who proved to be its caller, or where
+// c is nil those of the callers who did not.
+func (a *API) AppendEndpointCharges(dst []Charge, op *Operation, c *Credential) []Charge {
+	for _, l := range a.Limits {
+		w := l.When
+		w.Failed = false
+		if l.When.Failed != (c == nil) || len(w.Endpoint) == 0 || !w.counts(op) || l.Concurrency > 0 {
+			continue
+		}
+		windows := l.Default
+		if c != nil {
+			if !l.counts(c) {
+				continue
+			}
+			windows, _ = l.windows(c)
+		}
+		if !windows.Unlimited {
+			dst = append(dst, Charge{Limit: l, Windows: windows.List})
+		}
+	}
+	return dst
+}
+
 // AppendSlots appends the limits of concurrency that hold for a request for
 // operation by c.
 func (a *API) AppendSlots(dst []*Limit, op *Operation, c *Credential) []*Limit {
@@ -258,6 +292,9 @@ func (l *Limit) counts(c *Credential) bool {
 }
 
 func (w *When) counts(op *Operation) bool {
+	if w.Failed {
+		return false // see AppendEndpointCharges
+	}
 	if op == nil {
 		return len(w.Category) == 0 && w.Access == AccessUnset && len(w.Endpoint) == 0
 	}

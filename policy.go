@@ -26,8 +26,10 @@ type API struct {
 	Hosts    []string // lower case, without port and trailing dot
 	Upstream string   // URL, for generated Envoy configuration
 
-	Places []Place
-	Keys   []KeyForm
+	Places  []Place
+	Keys    []KeyForm
+	Tokens  *OwnTokens // nil: the gate issues none
+	Issuers []Issuer
 
 	RequestIDPrefix string        // of request ids that the gate makes
 	TrustedHops     uint32        // proxies in front of Envoy whose X-Forwarded-For entries count
@@ -92,6 +94,16 @@ func (a *API) Limit(name string) *Limit {
 	return nil
 }
 
+// Operation returns the operation called name, or nil.
+func (a *API) Operation(name string) *Operation {
+	for _, op := range a.Operations {
+		if op.Name == name {
+			return op
+		}
+	}
+	return nil
+}
+
 // KeyForm returns the form registered under prefix, or nil.
 func (a *API) KeyForm(prefix string) *KeyForm {
 	for i := range a.Keys {
@@ -150,8 +162,12 @@ type Operation struct {
 	Tenant   TenantParameter
 	Answer   *Answer           // answered by the gate itself
 	Sandbox  *Answer           // the mock for sandbox credentials
+	Webhook  *Webhook          // its sender signs it; nil: it takes a credential
 	Serve    string            // an endpoint of ours, mounted on the API's path: "oauth2_token", "api_keys", …
 	Fields   map[string]string // names that the endpoint's JSON uses, by ours
+	Field    string            // of ServeExchange: the member of the body that holds the key
+	Grants   []string          // of ServeToken: the grant types that it takes
+	Plans    []string          // of endpoints: whose tenants may use them; empty: any
 	Public   bool              // no credential is asked for (endpoints that take their own)
 	Shadow   bool              // as API.Shadow, for this operation
 

@@ -37,12 +37,19 @@ const (
 	MediaUnsupported
 	QuotaExhausted
 	ConcurrencyExhausted
+	SignatureMissing
+	SignatureMalformed
+	SignatureWrong
+	SignatureExpired
+	SignatureReplayed
+	BodyTooLarge
 
 	HostUnlisted
 	OperationUnlisted
 	SandboxUnlisted
 	FeatureAbsent
 	StreamUnnamed
+	BodyUnsent
 
 	StoreTimeout
 	StoreFailed
@@ -111,12 +118,19 @@ var reasons = [reasonCount]struct {
 	MediaUnsupported:      {"caller.media.unsupported", KindUnsupportedMedia},
 	QuotaExhausted:        {"caller.quota.requests", KindRateLimited},
 	ConcurrencyExhausted:  {"caller.quota.concurrency", KindTooManyConcurrent},
+	SignatureMissing:      {"caller.signature.missing", KindMissingCredential},
+	SignatureMalformed:    {"caller.signature.malformed", KindInvalidCredential},
+	SignatureWrong:        {"caller.signature.wrong", KindInvalidCredential},
+	SignatureExpired:      {"caller.signature.expired", KindInvalidCredential},
+	SignatureReplayed:     {"caller.signature.replayed", KindInvalidCredential},
+	BodyTooLarge:          {"caller.body.large", KindInvalidCredential}, // of a webhook: what was cut short proves nothing
 
 	HostUnlisted:      {"config.host.unlisted", KindNotFound},
 	OperationUnlisted: {"config.operation.unlisted", KindNotFound},
 	SandboxUnlisted:   {"config.sandbox.unlisted", KindNotFound},
 	FeatureAbsent:     {"config.feature.absent", KindUnavailable},
 	StreamUnnamed:     {"config.sid.missing", KindUnavailable}, // a slot that was held could never be released
+	BodyUnsent:        {"config.body.unsent", KindUnavailable}, // the proxy did not show the body that a webhook's signature is about
 
 	StoreTimeout:   {"gate.store.timeout", KindUnavailable},
 	StoreFailed:    {"gate.store.failed", KindUnavailable},

@@ -34,7 +34,8 @@ func (a *API) Rights(memory *[]string, c *Credential) []string {
 	if c.User != nil {
 		roles = c.User.Roles
 	}
-	if c.User == nil && len(roles) == 0 {
+	granted := c.Token != nil && c.Token.Granted != nil
+	if c.User == nil && len(roles) == 0 && !granted {
 		return c.Scopes
 	}
 	all := (*memory)[:0]
@@ -45,26 +46,41 @@ func (a *API) Rights(memory *[]string, c *Credential) []string {
 			}
 		}
 	}
-	switch ofUser := len(all); {
+	switch {
 	case c.User == nil:
 		for _, s := range c.Scopes {
 			if !slices.Contains(all, s) {
 				all = append(all, s)
 			}
 		}
-	case len(c.Scopes) > 0: // those of its own narrow the user's: what both have
-		for _, s := range c.Scopes {
-			if a.Holds(all[:ofUser], s) {
-				all = append(all, s)
-			}
-		}
-		for _, s := range all[:ofUser] {
-			if a.Holds(c.Scopes, s) && !slices.Contains(all[ofUser:], s) {
-				all = append(all, s)
-			}
-		}
-		all = all[ofUser:]
+	case len(c.Scopes) > 0:
+		all = a.narrow(all, c.Scopes)
+	}
+	if granted {
+		all = a.narrow(all, c.Token.Granted)
 	}
 	*memory = all
 	return all
 }
+
+// narrow returns what both permit: the scopes of either that the other holds, too.
+// It uses the memory of held.
+func (a *API) narrow(held, to []string) []string {
+	n := len(held)
+	both := held
+	for _, s := range to {
+		if a.Holds(held[:n], s) && !slices.Contains(both[n:], s) {
+			both = append(both, s)
+		}
+	}
+	for _, s := range both[:n] {
+		if a.Holds(to, s) && !slices.Contains(both[n:], s) {
+			both = append(both, s)
+		}
+	}
+	return both[:copy(both, both[n:])]
+}
+
+// Narrow returns what permits no more than held and no more than to, each scope
+// once, in memory of its own.
+func (a *API) Narrow(held, to []string) []string { return a.narrow(slices.Clone(held), to) }

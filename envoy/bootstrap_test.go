@@ -38,7 +38,7 @@ var update = flag.Bool("update", false, "write the golden files")
 var chains = []sallyport.Chain{sallyport.Paired, sallyport.Fused}
 
 // orders and billing are two neutral APIs: one with an endpoint of ours, one
-// behind TLS.
+// behind TLS with a webhook.
 func policy() *sallyport.Policy {
 	orders := &sallyport.API{
 		Name: "orders", Hosts: []string{"api.orders.test", "orders.localhost"}, Upstream: "http://127.0.0.1:8080",
@@ -50,7 +50,12 @@ func policy() *sallyport.Policy {
 		},
 		Headers: sallyport.QuotaHeaders{Limit: "X-RateLimit-Limit", Remaining: "X-RateLimit-Remaining", Reset: "X-RateLimit-Reset"},
 	}
-	billing := &sallyport.API{Name: "billing", Hosts: []string{"api.billing.test"}, Upstream: "https://billing.internal:8443"}
+	billing := &sallyport.API{Name: "billing", Hosts: []string{"api.billing.test"}, Upstream: "https://billing.internal:8443",
+		Operations: []*sallyport.Operation{
+			{Name: "POST /hooks/{from}", Method: "POST", Path: "/hooks/{from}", Webhook: &sallyport.Webhook{MaxBody: 256 << 10}},
+			{Name: "PUT /hooks/{id}", Method: "PUT", Path: "/hooks/{id}"},
+			{Name: "GET /invoices", Method: "GET", Path: "/invoices"},
+		}}
 	for _, api := range []*sallyport.API{orders, billing} {
 		for _, k := range sallyport.Kinds() {
 			*api.Response(k) = k.Default()

@@ -34,6 +34,14 @@
 // (http.max_requests_per_io_cycle), a reset: early_header_mutation_extensions take
 // the client's header away before that, and not before the refusals, so that
 // neither is enough alone.
+//
+// Bodies are shown to Check on the routes of webhooks alone. How they are packed is
+// the filter's setting only, and a route's word for it goes unheard; as text, a
+// body of other bytes would come changed. A body that is longer than it may be is
+// cut and not refused (allow_partial_message), a byte above the limit, so that
+// Check can always tell. All of it that is shown must fit into the route's buffer:
+// the connection's, of 1 MiB, is full at that size by HTTP/2, and Envoy would
+// answer 413 by itself.
 package envoy
 
 import (

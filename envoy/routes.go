@@ -19,6 +19,7 @@ type route struct {
 	Cluster string
 	Timeout time.Duration
 	Remove  []string // headers of the answers that would pass for ours
+	Body    int64    // of a webhook: so many bytes of the body are shown to Check; else none
 
 	segments []segment
 }
@@ -40,29 +41,38 @@ const (
 )
 
 // routes returns those routes that the catch-all does not cover: operations
-// that we serve ourselves, and the upstream's operations that a served
-// template would take from it. The more specific stand first.
+// that we serve ourselves, webhooks, and the upstream's operations that the
+// template of one of those would take from it. The more specific stand first.
 func routes(operations []*sallyport.Operation, upstream string) ([]route, error) {
-	var all, served []route
+	var all, special []route
 	for _, op := range operations {
 		r, err := operationRoute(op, upstream)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, r)
-		if r.Cluster == clusterHTTP {
-			served = append(served, r)
+		if r.special() {
+			special = append(special, r)
 		}
 	}
 	var wanted []route
 	for _, r := range all {
-		if r.Cluster == clusterHTTP || slices.ContainsFunc(served, r.overlaps) {
+		if r.special() || slices.ContainsFunc(special, r.overlaps) {
 			wanted = append(wanted, r)
 		}
 	}
 	slices.SortStableFunc(wanted, moreSpecific)
 	return wanted, nil
 }
+
+// Buffer is how much of a webhook's body Envoy must be able to keep: what Check is
+// shown, and what comes with its last byte at once.
+func (r route) Buffer() int64 { return r.Body + readAhead }
+
+const readAhead = 1 << 20 // what one connection's buffer holds
+
+// special reports whether the catch-all would not do for r.
+func (r route) special() bool { return r.Cluster == clusterHTTP || r.Body > 0 }
 
 func operationRoute(op *sallyport.Operation, upstream string) (route, error) {
 	r := route{Name: op.Name, Methods: methods(op.Method), Cluster: upstream}
@@ -71,6 +81,9 @@ func operationRoute(op *sallyport.Operation, upstream string) (route, error) {
 	}
 	if op.Serve != "" {
 		r.Cluster = clusterHTTP
+	}
+	if op.Webhook != nil {
+		r.Body = op.Webhook.MaxBody + 1
 	}
 	var err error
 	if r.segments, err = segments(op.Path); err != nil {

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,7 +14,11 @@ func TestRoutesStandTheMoreSpecificFirst(t *testing.T) {
 		for _, line := range lines {
 			method, path, _ := strings.Cut(line, " ")
 			path, ours := strings.CutSuffix(path, " ours")
+			path, hook := strings.CutSuffix(path, " hook")
 			op := &sallyport.Operation{Method: method, Path: path}
+			if hook {
+				op.Webhook = &sallyport.Webhook{MaxBody: 999}
+			}
 			if ours {
 				op.Serve = "api_keys"
 			}
@@ -32,6 +37,9 @@ func TestRoutesStandTheMoreSpecificFirst(t *testing.T) {
 		"one path, two methods": {
 			[]string{"POST /k ours", "GET /k ours", "DELETE /k"},
 			[]string{"DELETE /k up", "GET /k ours", "POST /k ours"}},
+		"a webhook, and what it would take": {
+			[]string{"POST /h/{from} hook", "PUT /h/{id}", "POST /h/all", "POST /h", "POST /h/{from}/x"},
+			[]string{"POST /h/all up", "POST /h/{from} up 1000", "PUT /h/{id} up"}},
 	} {
 		got, err := routes(operations(c.operations...), "up")
 		if err != nil {
@@ -42,6 +50,9 @@ func TestRoutesStandTheMoreSpecificFirst(t *testing.T) {
 			cluster := r.Cluster
 			if cluster == clusterHTTP {
 				cluster = "ours"
+			}
+			if r.Body > 0 {
+				cluster += " " + strconv.FormatInt(r.Body, 10)
 			}
 			list = append(list, r.Name+" "+cluster)
 		}

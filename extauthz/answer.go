@@ -94,7 +94,7 @@ func (c *call) pass(d *sallyport.Decision) {
 	}
 	c.identity(headerRequestID, d.RequestID)
 	c.attributes(d, caller)
-	if d.Operation != nil && d.Operation.Serve != "" && caller != nil {
+	if d.Operation != nil && d.Operation.Serve != "" && (caller != nil || d.Operation.Public) {
 		c.vouch(d)
 	}
 	if d.Shadowed != sallyport.Undecided {
@@ -130,10 +130,14 @@ func (c *call) identify(d *sallyport.Decision) {
 
 // vouch tells an endpoint of ours that the request was checked, and whose it is.
 func (c *call) vouch(d *sallyport.Decision) {
-	c.identity(proof.Header, proof.Make(c.proofKey, proof.Statement{
-		API: d.Subject.API, Operation: d.Subject.Operation, Tenant: d.Subject.Tenant, Credential: d.Subject.Credential,
-		RequestID: d.RequestID, Method: c.Request.Method, Path: c.Request.Path, At: d.At.Unix(),
-	}))
+	s := proof.Statement{
+		API: d.API.Name, Operation: d.Operation.Name, Tenant: d.Subject.Tenant, Credential: d.Subject.Credential,
+		RequestID: d.RequestID, Address: c.Request.Client(), Method: c.Request.Method, Path: c.Request.Path, At: d.At.Unix(),
+	}
+	if d.Credential != nil && d.Credential.Token != nil {
+		s.Credential, s.Scoped, s.Scopes = d.Credential.Token.Parent, d.Credential.Token.Granted != nil, strings.Join(d.Credential.Token.Granted, " ")
+	}
+	c.identity(proof.Header, proof.Make(c.proofKey, s))
 }
 
 // attributes tells the upstream the facts about its caller that the API's

@@ -44,6 +44,8 @@ type Authorizer struct {
 	limiter Limiter
 	slots   Slots // nil: none are held
 	now     func() time.Time
+	tokens  Tokens   // nil: none are accepted
+	senders *Senders // nil: webhooks are not served
 
 	proofKey proof.Key
 	as       *sallyport.Credential // of Explain: whoever asks, whatever the request carries
@@ -63,7 +65,12 @@ func (a *Authorizer) Prepare(p *sallyport.Policy) (commit func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { a.rules.Store(r) }, nil
+	return func() {
+		a.rules.Store(r)
+		for _, api := range p.APIs {
+			a.finder.ForgetPolicy(api.Name)
+		}
+	}, nil
 }
 
 // Decide decides about req and fills d, which must be empty. The order of the
@@ -111,7 +118,7 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 
 	if d.Operation == nil || !op.Public {
 		var why sallyport.Reason
-		if d.Credential, why = a.identify(ctx, api, req, d.At); why != sallyport.Allowed {
+		if d.Credential, why = a.caller(ctx, api, op, req, &params, d.At); why != sallyport.Allowed {
 			d.Reason = why
 			return
 		}
@@ -136,6 +143,7 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 	if d.Reason == sallyport.Allowed && len(d.Slots) > 0 && a.slots != nil {
 		a.hold(ctx, req, d)
 	}
+	a.once(ctx, req, d)
 	a.count(ctx, req, d)
 }
 
@@ -148,6 +156,9 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 	if why != sallyport.Allowed {
 		return nil, why
 	}
+	if api.takesToken(secret) {
+		return a.identifyToken(ctx, api, secret, now)
+	}
 	form, err := api.prefixes.Parse(secret)
 	if err != nil {
 		form = api.prefixes.Importable(secret)
@@ -158,14 +169,11 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 	if form.Exchange {
 		return nil, sallyport.CredentialMisplaced
 	}
-	c, err := a.find(ctx, secret)
+	c, err := a.Lookup(ctx, secret)
+	if why := failure(err); why != sallyport.Allowed {
+		return nil, why
+	}
 	switch {
-	case errors.Is(err, sallyport.ErrNotFound):
-		return nil, sallyport.CredentialUnknown
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return nil, sallyport.StoreTimeout
-	case err != nil:
-		return nil, sallyport.StoreFailed
 	case c.API != api.Name, c.Prefix != form.Prefix: // what a prefix promises, such as reading alone, its keys keep
 		return nil, sallyport.CredentialUnknown
 	case api.Grace > 0 && a.finder.DownFor(now) > api.Grace:
@@ -174,9 +182,10 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 	return c, sallyport.Allowed
 }
 
-// find finds the credential of secret: under the current pepper, and while
-// peppers rotate under those before it. One that is found so is renewed.
-func (a *Authorizer) find(ctx context.Context, secret string) (*sallyport.Credential, error) {
+// Lookup finds the credential of secret, whatever may be done with it: under the current pepper, and while
+// peppers rotate under those before it. One that is found so is renewed. Its error
+// wraps sallyport.ErrNotFound where there is none.
+func (a *Authorizer) Lookup(ctx context.Context, secret string) (*sallyport.Credential, error) {
 	digest := a.hasher.Digest(secret)
 	c, err := a.finder.Find(ctx, digest)
 	if !errors.Is(err, sallyport.ErrNotFound) {

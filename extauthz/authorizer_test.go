@@ -18,7 +18,7 @@ var noon = time.Unix(1_700_006_400, 0)
 // gate is an Authorizer over a shelf, for one API called orders.
 type gate struct {
 	*Authorizer
-	t        *testing.T
+	t        testing.TB
 	shelf    *shelf
 	hasher   *apikey.Hasher
 	counters *counting
@@ -78,7 +78,7 @@ func ordersPolicy() *sallyport.Policy {
 	}}}
 }
 
-func newGate(t *testing.T) *gate {
+func newGate(t testing.TB) *gate {
 	t.Helper()
 	pepper, err := apikey.ParsePepper([]byte("0123456789abcdef0123456789abcdef-pepper"))
 	if err != nil {

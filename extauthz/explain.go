@@ -28,7 +28,7 @@ type ExplainedLimit struct {
 // Explain decides about req as Decide does, and spends nothing. as, where it is
 // not nil, is whoever asks, whatever credential req carries.
 func (a *Authorizer) Explain(ctx context.Context, req *sallyport.Request, as *sallyport.Credential) Explanation {
-	dry := &Authorizer{hasher: a.hasher, finder: a.finder, limiter: looker{a.limiter}, now: a.now, as: as}
+	dry := &Authorizer{hasher: a.hasher, finder: a.finder, limiter: looker{a.limiter}, now: a.now, as: as, senders: a.senders, tokens: a.tokens}
 	rules := a.rules.Load()
 	c := newCall()
 	defer c.release()

@@ -115,15 +115,50 @@ func (f *Finder) Find(ctx context.Context, digest sallyport.Digest) (*sallyport.
 	if e, ok := f.unknown.Get(key); ok && f.good(e, &digest) {
 		return nil, sallyport.ErrNotFound
 	}
-	return f.loadFresh(ctx, digest)
+	return f.loadFresh(ctx, digest, f.fromStore(digest))
 }
 
+// fromStore is a function of its own so that a hit does not pay for its closure.
+func (f *Finder) fromStore(digest sallyport.Digest) read {
+	return func(ctx context.Context) (*sallyport.Credential, time.Time, error) {
+		c, err := f.loader.ByDigest(ctx, digest)
+		return c, time.Time{}, err
+	}
+}
+
+// cached returns what is remembered of digest: a credential, or nil where it is
+// known that there is none.
+func (f *Finder) cached(digest *sallyport.Digest) (c *sallyport.Credential, known bool) {
+	key := binary.LittleEndian.Uint64(digest[:])
+	e, ok := f.cache.Get(key)
+	if !ok || !f.good(e, digest) {
+		if e, ok = f.unknown.Get(key); !ok || !f.good(e, digest) {
+			return nil, false
+		}
+	}
+	return e.credential, true
+}
+
+// verify is Find for what no store knows: read makes the credential. What is
+// found to be nothing comes back as such, and not as an error.
+func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, read read) (*sallyport.Credential, error) {
+	c, err := f.loadFresh(ctx, digest, read)
+	if errors.Is(err, sallyport.ErrNotFound) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// read reads what a digest stands for, and says until when it may be remembered;
+// the zero time is for good.
+type read func(context.Context) (*sallyport.Credential, time.Time, error)
+
 // loadFresh loads until no change has overtaken the load, or time is up.
-func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest) (*sallyport.Credential, error) {
+func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, read read) (*sallyport.Credential, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	for {
-		e, err := f.load(ctx, digest)
+		e, err := f.load(ctx, digest, read)
 		switch {
 		case err != nil:
 			return nil, err
@@ -151,13 +186,14 @@ func (f *Finder) good(e *entry, digest *sallyport.Digest) bool {
 	c, t := e.credential, e.credential.Tenant
 	return e.stamp >= f.changes.of(credentialSubject(c.ID)) &&
 		e.stamp >= f.changes.of(tenantSubject(t.API, t.ID)) &&
-		(c.User == nil || e.stamp >= f.changes.of(userSubject(t.API, t.ID, c.User.ID)))
+		(c.User == nil || e.stamp >= f.changes.of(userSubject(t.API, t.ID, c.User.ID))) &&
+		(c.Token == nil || f.stands(c, e.stamp))
 }
 
 // load asks the store, together with all who ask for the same digest now. The
 // load itself has its own deadline and outlives a caller that leaves.
-func (f *Finder) load(ctx context.Context, digest sallyport.Digest) (*entry, error) {
-	flight := f.loads.DoChan(string(digest[:]), func() (any, error) { return f.loadOnce(digest) })
+func (f *Finder) load(ctx context.Context, digest sallyport.Digest, read read) (*entry, error) {
+	flight := f.loads.DoChan(string(digest[:]), func() (any, error) { return f.loadOnce(digest, read) })
 	select {
 	case r := <-flight:
 		if r.Err != nil {
@@ -169,7 +205,7 @@ func (f *Finder) load(ctx context.Context, digest sallyport.Digest) (*entry, err
 	}
 }
 
-func (f *Finder) loadOnce(digest sallyport.Digest) (*entry, error) {
+func (f *Finder) loadOnce(digest sallyport.Digest, read read) (*entry, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
 	key := binary.LittleEndian.Uint64(digest[:])
@@ -177,11 +213,17 @@ func (f *Finder) loadOnce(digest sallyport.Digest) (*entry, error) {
 		return e, nil // who asked looked before the last load ended, and begins this one after it
 	}
 	e := &entry{digest: digest, stamp: f.changes.latest()} // before the read
-	c, err := f.loader.ByDigest(ctx, digest)
+	c, until, err := read(ctx)
 	switch {
 	case err == nil:
 		e.credential = c
-		f.cache.Set(key, e, 1)
+		if !until.IsZero() {
+			if left := time.Until(until); left > 0 {
+				f.cache.SetWithTTL(key, e, 1, left)
+			}
+		} else {
+			f.cache.Set(key, e, 1)
+		}
 		f.cache.Wait() // so that whoever asks when this load has ended finds it
 	case errors.Is(err, sallyport.ErrNotFound):
 		f.unknown.SetWithTTL(key, e, 1, unknownFor)

@@ -25,6 +25,7 @@ type rules struct {
 type apiRules struct {
 	*sallyport.API
 	prefixes *apikey.Prefixes
+	opaque   bool // tokens of an issuer that is asked about them
 	answers  *render.Answers
 	mocks    map[*sallyport.Answer]mock
 	cors     *cors
@@ -41,6 +42,7 @@ type methods []route
 type route struct {
 	*sallyport.Operation
 	tenantAt int // the path parameter that names a tenant, -1 for none
+	senderAt int // the path parameter that names the sender of a webhook, -1 for none
 }
 
 // mock is an answer of the gate's own, compiled.
@@ -76,6 +78,7 @@ func compileAPI(api *sallyport.API) (_ *apiRules, err error) {
 	if a.answers, err = render.NewAnswers(api); err != nil {
 		return nil, err
 	}
+	a.opaque = slices.ContainsFunc(api.Issuers, func(i sallyport.Issuer) bool { return i.Introspect != nil })
 	for _, op := range api.Operations {
 		for _, answer := range []*sallyport.Answer{op.Answer, op.Sandbox} {
 			if answer == nil {
@@ -129,7 +132,11 @@ func compileRoutes(ops []*sallyport.Operation, served func(*sallyport.Operation)
 				return nil, fmt.Errorf("operation %s: %w", op.Name, err)
 			}
 		}
-		*m = append(*m, route{op, slices.Index(template.Params(), op.Tenant.Path)})
+		r := route{op, slices.Index(template.Params(), op.Tenant.Path), -1}
+		if op.Webhook != nil {
+			r.senderAt = slices.Index(template.Params(), op.Webhook.Parameter)
+		}
+		*m = append(*m, r)
 	}
 	return tree, nil
 }

@@ -28,7 +28,7 @@ func (g *gate) answered(msg []byte) *authv3.CheckResponse {
 }
 
 // message is req as Envoy sends it.
-func message(t *testing.T, req sallyport.Request) []byte {
+func message(t testing.TB, req sallyport.Request) []byte {
 	t.Helper()
 	headers := make(map[string]string)
 	for _, h := range req.Headers {

@@ -16,8 +16,9 @@ import (
 // its neighbours: what two of them share belongs further down.
 var layers = [][]string{
 	{"."},
-	{"internal/apikey", "internal/pattern", "internal/proof", "internal/render", "internal/telemetry", "internal/yamltree"},
-	{"extauthz", "ratelimit", "envoy", "internal/config", "internal/admin", "internal/store", "internal/envoyproc", "examples"},
+	{"internal/apikey", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/yamltree"},
+	{"internal/visit"},
+	{"extauthz", "ratelimit", "envoy", "internal/config", "internal/admin", "internal/issuer", "internal/oauth", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
 	{"internal/demo"},
 	{"cmd/sallyport"},
@@ -144,6 +145,7 @@ var homes = []home{
 	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics
 	{"github.com/redis/rueidis", []string{"ratelimit/redis"}, nil},
 	{"golang.org/x/sys/unix", []string{"ratelimit/redis"}, nil}, // whether a connection holds an answer
+	{"github.com/go-jose/go-jose/v4", []string{"internal/token", "internal/issuer"}, nil},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
 	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},

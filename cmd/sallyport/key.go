@@ -84,10 +84,10 @@ func (r *remote) keyList() *cobra.Command {
 	f.StringVar(&filter.API, "api", "", "only of this API")
 	f.StringVar(&filter.Tenant, "tenant", "", "only of this tenant")
 	f.StringVar(&filter.User, "user", "", "only those that act for this user")
-	f.StringVar(&filter.Kind, "kind", "", "only of this kind: key, or pat (personal access tokens)")
+	f.StringVar(&filter.Kind, "kind", "", "only of this kind: key, pat (personal access tokens), client or grant")
 	f.StringVar(&filter.Name, "name", "", "only of this name")
 	f.StringVar(&filter.State, "state", "", "only active, disabled or revoked ones")
-	complete(c, "kind", sallyport.KindKey, sallyport.KindPAT)
+	complete(c, "kind", sallyport.KindKey, sallyport.KindPAT, sallyport.KindClient, sallyport.KindGrant)
 	complete(c, "state", states...)
 	return c
 }

@@ -32,6 +32,7 @@ func testPolicy() *sallyport.Policy {
 				{Prefix: "or_test_", Kind: "key", Environment: "test", Access: sallyport.Read, Sandbox: true},
 				{Prefix: "or_pat_", Kind: "pat"},
 				{Prefix: "or_only_", Kind: "key", Label: true, UniqueLabel: true},
+				{Prefix: "or_client_", Kind: "client", Exchange: true},
 			},
 			Scopes:  []sallyport.Scope{{Name: "items:read"}, {Name: "items:write"}, {Name: "admin", GrantsAll: true}},
 			Presets: map[string][]string{"read-write": {"items:read", "items:write"}},
@@ -46,6 +47,10 @@ func testPolicy() *sallyport.Policy {
 				}},
 				{Name: "in-flight", Concurrency: 5},
 			},
+			Operations: []*sallyport.Operation{{
+				Name: "POST /token", Method: "POST", Path: "/token", Serve: sallyport.ServeToken, Plans: []string{"free"},
+				Grants: []string{"client_credentials", "authorization_code", "refresh_token"},
+			}},
 		},
 		{
 			Name: "parts",

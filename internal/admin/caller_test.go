@@ -58,6 +58,13 @@ func (s *server) withAll() *server {
 		call[ChangedRole](s, 201, "PUT", "/admin/v1/roles/orders/"+tenant+"/own", `{"scopes":["items:read"]}`)
 		call[ImportedKeys](s, 200, "POST", "/admin/v1/keys/import",
 			fmt.Sprintf(`{"keys":[{"api":"orders","tenant":%q,"sha256":"%064x","key_id":"key_%s"}]}`, tenant, len(tenant), tenant))
+		err := s.store.CreateCredential(s.Context(), sallyport.NewCredential{Digest: s.hasher.Digest("client of " + tenant), Credential: sallyport.Credential{
+			ID: "client_" + tenant, API: "orders", Tenant: &sallyport.Tenant{ID: tenant}, Kind: sallyport.KindClient, Prefix: "or_client_",
+			State: sallyport.Active, Client: &sallyport.Client{Grants: []string{"client_credentials"}},
+		}})
+		if err != nil {
+			s.Fatal(err)
+		}
 	}
 	call[ImportedKeys](s, 200, "POST", "/admin/v1/keys/import",
 		fmt.Sprintf(`{"keys":[{"api":"parts","tenant":"acme","prefix":"pa_aged_","expires_at":"9d","sha256":"%064x","key_id":"key_parts"}]}`, 1))
@@ -92,6 +99,12 @@ var matrix = map[string]struct {
 	"change-key":    {"PATCH", "/admin/v1/keys/key_acme", `{"name":"x"}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"roll-key":      {"POST", "/admin/v1/keys/key_acme/roll", `{}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"revoke-key":    {"POST", "/admin/v1/keys/key_acme/revoke", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"list-clients":  {"GET", "/admin/v1/clients?api=orders&tenant=acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200}},
+	"show-client":   {"GET", "/admin/v1/clients/client_acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 404, 404, 404}},
+	"create-client": {"POST", "/admin/v1/clients", `{"api":"orders","tenant":"acme"}`, [13]int{201, 201, 403, 201, 201, 403, 201, 201, 403, 422, 422, 403, 422}},
+	"change-client": {"PATCH", "/admin/v1/clients/client_acme", `{"name":"x"}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"roll-client":   {"POST", "/admin/v1/clients/client_acme/roll", `{}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"revoke-client": {"POST", "/admin/v1/clients/client_acme/revoke", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"show-limits":   {"GET", "/admin/v1/limits?api=orders&tenant=acme&key=key_acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 404, 404, 422}},
 	"reset-limits":  {"POST", "/admin/v1/limits/reset", `{"api":"orders","tenant":"acme","limit":"requests"}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
 	"refund-limit":  {"POST", "/admin/v1/limits/refund", `{"api":"orders","tenant":"acme","limit":"requests","hits":1}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
@@ -133,7 +146,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			if w.Code >= 400 && strings.Contains(events, "committed") {
 				t.Errorf("%s by %s of %q %q was refused and did %s", id, c.Role, c.API, c.Tenant, events)
 			}
-			if outside := c.Tenant == "other" || c.API == "parts"; outside && strings.Contains(w.Body.String(), "key_acme") {
+			if outside := c.Tenant == "other" || c.API == "parts"; outside && (strings.Contains(w.Body.String(), "key_acme") || strings.Contains(w.Body.String(), "client_acme")) {
 				t.Errorf("%s shows %s of %q %q: %s", id, c.Role, c.API, c.Tenant, w.Body)
 			}
 		}
@@ -249,9 +262,9 @@ func TestListsAreNarrowed(t *testing.T) {
 		tenants, keys []string
 		apis, tokens  int
 	}{
-		{sallyport.AdminToken{Role: RoleAdmin}, []string{"orders/acme", "orders/other", "parts/acme"}, []string{"key_parts", "key_other", "key_acme"}, 3, 3},
-		{sallyport.AdminToken{Role: RoleAdmin, API: "orders"}, []string{"orders/acme", "orders/other"}, []string{"key_other", "key_acme"}, 1, 2},
-		{sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "acme"}, []string{"orders/acme"}, []string{"key_acme"}, 1, 2},
+		{sallyport.AdminToken{Role: RoleAdmin}, []string{"orders/acme", "orders/other", "parts/acme"}, []string{"key_parts", "client_other", "key_other", "client_acme", "key_acme"}, 3, 3},
+		{sallyport.AdminToken{Role: RoleAdmin, API: "orders"}, []string{"orders/acme", "orders/other"}, []string{"client_other", "key_other", "client_acme", "key_acme"}, 1, 2},
+		{sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "acme"}, []string{"orders/acme"}, []string{"client_acme", "key_acme"}, 1, 2},
 		{sallyport.AdminToken{Role: RoleAdmin, API: "orders", Tenant: "gone"}, nil, nil, 1, 1},
 		{sallyport.AdminToken{Role: RoleAdmin, API: "gone"}, nil, nil, 0, 1},
 	} {

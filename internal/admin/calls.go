@@ -176,3 +176,35 @@ func query(pairs ...string) string {
 	}
 	return "?" + values.Encode()
 }
+
+// CreateOAuthClient registers a client. Its secret is in the answer, and nowhere
+// again.
+func (c *Client) CreateOAuthClient(ctx context.Context, in NewOAuthClient) (out CreatedClient, err error) {
+	return out, c.call(ctx, http.MethodPost, "/admin/v1/clients", in, &out)
+}
+
+// OAuthClients lists one page of clients; empty parameters match all.
+func (c *Client) OAuthClients(ctx context.Context, api, tenant, state, after string) (out OAuthClientList, err error) {
+	return out, c.call(ctx, http.MethodGet, "/admin/v1/clients"+query("api", api, "tenant", tenant, "state", state, "after", after), nil, &out)
+}
+
+// OAuthClient shows a client.
+func (c *Client) OAuthClient(ctx context.Context, id string) (out OAuthClient, err error) {
+	return out, c.call(ctx, http.MethodGet, route("clients", id), nil, &out)
+}
+
+// ChangeOAuthClient changes a client.
+func (c *Client) ChangeOAuthClient(ctx context.Context, id string, in OAuthClientChange) (out OAuthClient, err error) {
+	return out, c.call(ctx, http.MethodPatch, route("clients", id), in, &out)
+}
+
+// RollOAuthClient gives a client a new secret, which is in the answer, and nowhere
+// again.
+func (c *Client) RollOAuthClient(ctx context.Context, id string, in RollKey) (out RolledClient, err error) {
+	return out, c.call(ctx, http.MethodPost, route("clients", id, "roll"), in, &out)
+}
+
+// RevokeOAuthClient ends a client for good.
+func (c *Client) RevokeOAuthClient(ctx context.Context, id string) (out OAuthClient, err error) {
+	return out, c.call(ctx, http.MethodPost, route("clients", id, "revoke"), nil, &out)
+}

@@ -80,6 +80,9 @@ func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sall
 	var prefixes, environments []string
 	for i := range api.Keys {
 		form := &api.Keys[i]
+		if form.Kind == sallyport.KindClient {
+			continue // those are registered at /clients
+		}
 		if (prefix == "" || prefix == form.Prefix) && (environment == "" || environment == form.Environment) {
 			return form
 		}
@@ -89,9 +92,9 @@ func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sall
 		}
 	}
 	switch {
-	case len(api.Keys) == 0:
+	case len(prefixes) == 0 && prefix == "" && environment == "":
 		f.at("body.api", "%s has no keys in the configuration", quote(api.Name))
-	case prefix != "" && api.KeyForm(prefix) == nil:
+	case prefix != "" && (api.KeyForm(prefix) == nil || api.KeyForm(prefix).Kind == sallyport.KindClient):
 		// Not repeated: a whole key may have been pasted.
 		f.at("body.prefix", "is not a key prefix of %s; %s", api.Name, list(prefixes))
 	case prefix != "":
@@ -105,13 +108,15 @@ func chooseForm(f *faults, api *sallyport.API, prefix, environment string) *sall
 func kindOf(form *sallyport.KeyForm) string { return cmp.Or(form.Kind, sallyport.KindKey) }
 
 // checkUser returns whom a key acts for: a personal access token for an active
-// user, all others for nobody.
+// user, a client for a service account if it likes, all others for nobody.
 func checkUser(f *faults, form *sallyport.KeyForm, asked string, who owner) *sallyport.User {
 	const at = "body.user"
-	switch pat := kindOf(form) == sallyport.KindPAT; {
-	case !pat && asked != "":
+	pat, client := kindOf(form) == sallyport.KindPAT, kindOf(form) == sallyport.KindClient
+	switch {
+	case client && asked == "":
+	case !pat && !client && asked != "":
 		f.at(at, "is for personal access tokens, and keys of prefix %s are none", form.Prefix)
-	case !pat:
+	case !pat && !client:
 	case asked == "":
 		f.at(at, "is required: credentials of prefix %s are personal access tokens", form.Prefix)
 	case who.tenant == nil: // a fault of its own
@@ -119,6 +124,8 @@ func checkUser(f *faults, form *sallyport.KeyForm, asked string, who owner) *sal
 		f.at(at, "the tenant has no such user; create it first")
 	case who.user.State != sallyport.Active:
 		f.at(at, "is %s; enable it first", who.user.State)
+	case client && !who.user.Service:
+		f.at(at, "is a person: a client acts by itself as a service account, and for people when they sign in")
 	default:
 		return who.user
 	}

@@ -118,11 +118,18 @@ var words = map[sallyport.Reason]string{
 	sallyport.MediaUnacceptable:     "Accept excludes the media type of the API's answers",
 	sallyport.MediaUnsupported:      "The body is not declared as the media type that the API takes",
 	sallyport.ConcurrencyExhausted:  "The caller has as many requests in flight as it may have",
+	sallyport.SignatureMissing:      "The operation is a webhook, which its sender signs, and there is no signature, or no timestamp with it",
+	sallyport.SignatureMalformed:    "The signature of the webhook, or its timestamp, was sent more than once or is not of the configured form",
+	sallyport.SignatureWrong:        "The signature of the webhook is not that of this body under a secret of the sender's",
+	sallyport.SignatureExpired:      "The timestamp of the webhook is too far from now",
+	sallyport.SignatureReplayed:     "The webhook came before: each signature is good once",
+	sallyport.BodyTooLarge:          "The body of the webhook is longer than the operation takes, or than the proxy shows",
 	sallyport.HostUnlisted:          "No API of the configuration has this host",
 	sallyport.StoreTimeout:          "The store did not answer in time, and so the gate refuses",
 	sallyport.StoreFailed:           "The store failed, and so the gate refuses",
 	sallyport.CountersFailed:        "The counters failed, and so the gate refuses",
 	sallyport.StreamUnnamed:         "The request has no stream id, by which a slot that is held would be released: its Envoy does not send one",
+	sallyport.BodyUnsent:            "The proxy did not show the body of the webhook: its route needs with_request_body",
 	sallyport.Panicked:              "The gate failed at the decision, and so it refuses",
 }
 

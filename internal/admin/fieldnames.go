@@ -82,7 +82,7 @@ type fields map[string]json.RawMessage
 // read reads the body: one JSON object of fields that a caller may send,
 // whatever its Content-Type says. Where it is none, it answers and returns
 // false.
-func (v *visit) read() (fields, bool) {
+func (v *keysVisit) read() (fields, bool) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(v.broken, &large):

@@ -120,6 +120,7 @@ func (h *Handler) register() error {
 	h.registerUsers(api)
 	h.registerRoles(api)
 	h.registerKeys(api)
+	h.registerClients(api)
 	h.registerLimits(api)
 	h.registerTokens(api)
 	h.registerRuntime(api)

@@ -42,7 +42,7 @@ func (h *Handler) registerKeys(api huma.API) {
 	huma.Register(api, create, h.createKey)
 	huma.Register(api, operation("import-keys", http.MethodPost, "/admin/v1/keys/import",
 		"Import keys that exist elsewhere, all or none. One that is there already stays as it is"), h.importKeys)
-	huma.Register(api, operation("list-keys", http.MethodGet, "/admin/v1/keys", "List keys, the newest first"), h.listKeys)
+	huma.Register(api, operation("list-keys", http.MethodGet, "/admin/v1/keys", "List keys, and all else that has secrets, the newest first"), h.listKeys)
 	huma.Register(api, operation("show-key", http.MethodGet, "/admin/v1/keys/{id}", "Show a key, masked"), h.showKey)
 	huma.Register(api, operation("change-key", http.MethodPatch, "/admin/v1/keys/{id}", "Change a key's name, scopes, roles, expiry, networks, plan, overrides, attributes or state"), h.changeKey)
 	huma.Register(api, operation("revoke-key", http.MethodPost, "/admin/v1/keys/{id}/revoke", "Revoke a key, for good"), h.revokeKey)
@@ -135,7 +135,7 @@ func (h *Handler) listKeys(ctx context.Context, in *struct {
 	API    string `query:"api"`
 	Tenant string `query:"tenant"`
 	User   string `query:"user"`
-	Kind   string `query:"kind" enum:"key,pat"`
+	Kind   string `query:"kind" enum:"key,pat,client,grant" doc:"Empty: all of them"`
 	Name   string `query:"name" doc:"The whole name"`
 	State  string `query:"state" enum:"active,disabled,revoked"`
 	After  string `query:"after" doc:"The next of the page before"`

@@ -7,7 +7,7 @@ type Key struct {
 	KeyID       string              `json:"key_id"`
 	API         string              `json:"api"`
 	Tenant      string              `json:"tenant"`
-	Kind        string              `json:"kind" doc:"key, or pat for a personal access token"`
+	Kind        string              `json:"kind" doc:"key, pat for a personal access token, client for an OAuth client, grant for what a user granted one"`
 	User        string              `json:"user" doc:"Whom it acts for, where it is a personal access token"`
 	Principal   string              `json:"principal" doc:"Who it is to the upstream: the user, or the key itself"`
 	Name        string              `json:"name"`

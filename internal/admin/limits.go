@@ -50,7 +50,7 @@ func (h *Handler) holder(ctx context.Context, location string, of LimitsOf) (*ho
 			return nil, h.problem(ctx, "find key", "key", err)
 		}
 	}
-	if who.op = operationOf(api, of.Operation); who.op == nil && of.Operation != "" {
+	if who.op = api.Operation(of.Operation); who.op == nil && of.Operation != "" {
 		var f faults
 		f.at(location+".operation", "%s is not an operation of %s; sallyport explain names the one of a request", quote(of.Operation), api.Name)
 		return nil, f.err()

@@ -19,38 +19,55 @@ func (h *Handler) rollKey(ctx context.Context, in *struct {
 	IfMatch string `header:"If-Match"`
 	Body    *RollKey
 }) (*tagged[RolledKey], error) {
-	grace, err := graceOf(in.Body)
+	rolled, err := h.roll(ctx, "key", in.ID, in.IfMatch, in.Body)
 	if err != nil {
 		return nil, err
+	}
+	shown := showKey(rolled.credential, h.now())
+	return &tagged[RolledKey]{tag(shown), RolledKey{Shown(rolled.secret.Reveal()), rolled.oldEnd, shown}}, nil
+}
+
+// rolled is a credential with its new secret.
+type rolled struct {
+	credential *sallyport.Credential
+	secret     apikey.Secret
+	oldEnd     time.Time // when the secrets before end, at the latest
+}
+
+// roll gives a credential, which is called noun, a new secret. The tag in match,
+// if any, is that of what is shown of a key.
+func (h *Handler) roll(ctx context.Context, noun, id, match string, in *RollKey) (r rolled, err error) {
+	grace, err := graceOf(in)
+	if err != nil {
+		return r, err
 	}
 	by, policy, now := callerOf(ctx), h.policyFor(ctx), h.moment()
 	ctx, cancel := writing(ctx)
 	defer cancel()
-	var secret apikey.Secret
 	var roll sallyport.Roll
-	c, err := h.store.RollCredential(ctx, by.api, by.tenant, in.ID, func(c *sallyport.Credential) (_ sallyport.Roll, err error) {
-		if err := ifMatch(in.IfMatch, showKey(c, h.now())); err != nil {
+	r.credential, err = h.store.RollCredential(ctx, by.api, by.tenant, id, func(c *sallyport.Credential) (_ sallyport.Roll, err error) {
+		if err := ifMatch(match, showKey(c, h.now())); err != nil {
 			return roll, err
 		}
 		if roll.OldEnd, err = oldEnd(policy, c, grace, now); err != nil {
 			return roll, err
 		}
-		if secret, err = apikey.Generate(c.Prefix); err != nil {
+		if r.secret, err = apikey.Generate(c.Prefix); err != nil {
 			return roll, err
 		}
-		c.Last4 = secret.Last4()
+		c.Last4 = r.secret.Last4()
 		c.Unchecked = c.Unchecked && roll.OldEnd.After(now) // ours have a checksum
-		roll.Digest, roll.Pepper, roll.Now = h.hasher.Digest(secret.Reveal()), h.hasher.Version(), now
+		roll.Digest, roll.Pepper, roll.Now = h.hasher.Digest(r.secret.Reveal()), h.hasher.Version(), now
 		return roll, nil
 	})
-	h.changed.ForgetCredential(in.ID)
+	h.changed.ForgetCredential(id)
 	if err != nil {
-		return nil, h.problem(ctx, "roll key", "key", err)
+		return r, h.problem(ctx, "roll "+noun, noun, err)
 	}
 	h.changed.Known(roll.Digest)
-	h.log.InfoContext(ctx, "key changed", "doing", "roll key", "key_id", c.ID, "old_ends_at", roll.OldEnd)
-	shown := showKey(c, h.now())
-	return &tagged[RolledKey]{tag(shown), RolledKey{Shown(secret.Reveal()), roll.OldEnd, shown}}, nil
+	h.log.InfoContext(ctx, noun+" changed", "doing", "roll "+noun, noun+"_id", r.credential.ID, "old_ends_at", roll.OldEnd)
+	r.oldEnd = roll.OldEnd
+	return r, nil
 }
 
 // graceOf returns how long the secrets before a roll stay good.

@@ -13,20 +13,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sallyport/sallyport"
-	"github.com/sallyport/sallyport/internal/proof"
-	"github.com/sallyport/sallyport/internal/render"
+	"github.com/sallyport/sallyport/internal/visit"
 )
 
-// visit is one request to an API's own endpoint for keys: by one of the
+// keysVisit is one request to an API's own endpoint for keys: by one of the
 // tenant's credentials, in the API's own words and shapes. What it does, the
 // operations of the admin API do, with a caller who reaches that tenant alone.
-type visit struct {
+type keysVisit struct {
 	*Handler
-	w      http.ResponseWriter
-	r      *http.Request
-	api    *sallyport.API
+	*visit.Visit
 	names  fieldNames
-	said   proof.Statement
 	holds  []string // what the caller may do
 	prefix string   // of the caller's own key
 	ofUser bool     // the caller acts for a user
@@ -39,51 +35,21 @@ const (
 	maxListPages = 10 // of the store, for one of ours: a tenant may have many keys that are gone
 )
 
-// ServeEndpoint serves what APIs mount on their own paths. It does nothing
-// without the proof that Check let the request pass, which says whose it is.
-func (h *Handler) ServeEndpoint(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	keys := []proof.Key{h.hasher.Derive(proof.Purpose)}
-	for _, older := range h.hasher.Older() {
-		keys = append(keys, older.Derive(proof.Purpose))
-	}
-	said, err := proof.Verify(keys, r.Header.Get(proof.Header), r.Method, r.URL.EscapedPath(), h.now())
-	if err != nil {
-		writeProblem(w, http.StatusNotFound, "nothing is served here; APIs' endpoints are reached through Envoy")
-		return
-	}
-	v := &visit{Handler: h, w: w, r: r, said: said, api: h.policy().API(said.API)}
-	op := operationOf(v.api, said.Operation)
-	if op == nil || op.Serve != sallyport.ServeKeys {
-		writeProblem(w, http.StatusNotFound, "the configuration no longer has this endpoint")
-		return
-	}
-	v.names = newFieldNames(op.Fields)
-	v.serve(strings.HasSuffix(op.Path, "}"))
-}
-
-func operationOf(api *sallyport.API, name string) *sallyport.Operation {
-	if api == nil {
-		return nil
-	}
-	for _, op := range api.Operations {
-		if op.Name == name {
-			return op
-		}
-	}
-	return nil
+// ServeKeys serves the endpoint sallyport.ServeKeys.
+func (h *Handler) ServeKeys(v *visit.Visit) {
+	k := &keysVisit{Handler: h, Visit: v, names: newFieldNames(v.Operation.Fields)}
+	k.serve(strings.HasSuffix(v.Operation.Path, "}"))
 }
 
 // serve answers: about one key, or about all.
-func (v *visit) serve(one bool) {
+func (v *keysVisit) serve(one bool) {
 	// The body comes first: who may take their time with it must not be judged
 	// before it is there.
-	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxKeyBody))
+	body, err := io.ReadAll(http.MaxBytesReader(v.W, v.R.Body, maxKeyBody))
 	v.body, v.broken = body, err
-	by := caller{token: "credential " + v.said.Credential, role: RoleOperator, api: v.said.API, tenant: v.said.Tenant}
-	ctx := withCaller(v.r.Context(), by)
-	c, err := v.key(ctx, v.said.Credential)
+	by := caller{token: "credential " + v.Said.Credential, role: RoleOperator, api: v.Said.API, tenant: v.Said.Tenant}
+	ctx := withCaller(v.R.Context(), by)
+	c, err := v.key(ctx, v.Said.Credential)
 	if err != nil {
 		v.fail(v.problem(ctx, "find caller", "key", err))
 		return
@@ -95,25 +61,28 @@ func (v *visit) serve(one bool) {
 	by.credential = c
 	ctx = withCaller(ctx, by)
 	var memory []string
-	v.holds, v.prefix, v.ofUser = v.api.Rights(&memory, c), c.Prefix, c.User != nil
+	v.holds, v.prefix, v.ofUser = v.API.Rights(&memory, c), c.Prefix, c.User != nil
+	if v.Said.Scoped {
+		v.holds = v.API.Narrow(v.holds, strings.Fields(v.Said.Scopes))
+	}
 	if !one {
-		if v.r.Method == http.MethodPost {
+		if v.R.Method == http.MethodPost {
 			v.create(ctx)
 		} else {
 			v.list(ctx)
 		}
 		return
 	}
-	id, err := url.PathUnescape(path.Base(v.r.URL.EscapedPath()))
+	id, err := url.PathUnescape(path.Base(v.R.URL.EscapedPath()))
 	if err == nil {
 		err = v.own(ctx, id)
 	}
 	switch {
 	case err != nil:
 		v.fail(err)
-	case v.r.Method == http.MethodPatch:
+	case v.R.Method == http.MethodPatch:
 		v.change(ctx, id)
-	case v.r.Method == http.MethodDelete:
+	case v.R.Method == http.MethodDelete:
 		v.delete(ctx, id)
 	default:
 		v.show(ctx, id)
@@ -121,7 +90,7 @@ func (v *visit) serve(one bool) {
 }
 
 // own refuses what is no key of the tenant's: one that is deleted is none.
-func (v *visit) own(ctx context.Context, id string) error {
+func (v *keysVisit) own(ctx context.Context, id string) error {
 	c, err := v.key(ctx, id)
 	switch {
 	case err != nil:
@@ -132,13 +101,13 @@ func (v *visit) own(ctx context.Context, id string) error {
 	return nil
 }
 
-func (v *visit) create(ctx context.Context) {
+func (v *keysVisit) create(ctx context.Context) {
 	if v.ofUser { // the key would stay when the user goes
 		v.refuse(sallyport.KindForbidden, "", "")
 		return
 	}
-	in := NewKey{API: v.said.API, Tenant: v.said.Tenant}
-	if form := v.api.KeyForm(v.prefix); form != nil && kindOf(form) == sallyport.KindKey {
+	in := NewKey{API: v.Said.API, Tenant: v.Said.Tenant}
+	if form := v.API.KeyForm(v.prefix); form != nil && kindOf(form) == sallyport.KindKey {
 		in.Prefix = v.prefix // a key for the test environment makes such keys
 	}
 	fields, ok := v.read()
@@ -158,10 +127,10 @@ func (v *visit) create(ctx context.Context) {
 		v.fail(err)
 		return
 	}
-	writeJSON(v.w, http.StatusCreated, v.names.key(made.Body.Key, made.Body.Secret))
+	writeJSON(v.W, http.StatusCreated, v.names.key(made.Body.Key, made.Body.Secret))
 }
 
-func (v *visit) change(ctx context.Context, id string) {
+func (v *keysVisit) change(ctx context.Context, id string) {
 	fields, ok := v.read()
 	if !ok {
 		return
@@ -184,10 +153,10 @@ func (v *visit) change(ctx context.Context, id string) {
 		v.fail(err)
 		return
 	}
-	writeJSON(v.w, http.StatusOK, v.names.key(made.Body, ""))
+	writeJSON(v.W, http.StatusOK, v.names.key(made.Body, ""))
 }
 
-func (v *visit) delete(ctx context.Context, id string) {
+func (v *keysVisit) delete(ctx context.Context, id string) {
 	_, err := v.revokeKey(ctx, &struct {
 		ID      string `path:"id"`
 		IfMatch string `header:"If-Match"`
@@ -196,22 +165,22 @@ func (v *visit) delete(ctx context.Context, id string) {
 		v.fail(err)
 		return
 	}
-	v.w.WriteHeader(http.StatusNoContent)
+	v.W.WriteHeader(http.StatusNoContent)
 }
 
-func (v *visit) show(ctx context.Context, id string) {
+func (v *keysVisit) show(ctx context.Context, id string) {
 	c, err := v.key(ctx, id)
 	if err != nil {
 		v.fail(v.problem(ctx, "show key", "key", err))
 		return
 	}
-	writeJSON(v.w, http.StatusOK, v.names.key(showKey(c, v.now()), ""))
+	writeJSON(v.W, http.StatusOK, v.names.key(showKey(c, v.now()), ""))
 }
 
 // list shows the tenant's keys, the newest first, without those that are
 // deleted.
-func (v *visit) list(ctx context.Context) {
-	query := v.r.URL.Query()
+func (v *keysVisit) list(ctx context.Context) {
+	query := v.R.URL.Query()
 	limit := 100
 	var f faults
 	if text := query.Get("limit"); text != "" {
@@ -224,7 +193,7 @@ func (v *visit) list(ctx context.Context) {
 		return
 	}
 	filter := sallyport.CredentialFilter{
-		API: v.said.API, Tenant: v.said.Tenant, Kind: sallyport.KindKey, After: query.Get("after"), Limit: 500,
+		API: v.Said.API, Tenant: v.Said.Tenant, Kind: sallyport.KindKey, After: query.Get("after"), Limit: 500,
 	}
 	keys, next := []object{}, ""
 	for range maxListPages {
@@ -256,12 +225,12 @@ func (v *visit) list(ctx context.Context) {
 	v.page(keys, filter.After)
 }
 
-func (v *visit) page(keys []object, next string) {
-	body := object{{listName(v.r.URL.Path), keys}}
+func (v *keysVisit) page(keys []object, next string) {
+	body := object{{listName(v.R.URL.Path), keys}}
 	if next != "" {
 		body = append(body, member{"next", next})
 	}
-	writeJSON(v.w, http.StatusOK, body)
+	writeJSON(v.W, http.StatusOK, body)
 }
 
 // listName is what a list is called: by the path that it stands on.
@@ -269,14 +238,14 @@ func listName(of string) string { return strings.ReplaceAll(path.Base(of), "-", 
 
 // mayGrant refuses scopes that the caller does not hold: nobody hands on what
 // is not theirs.
-func (v *visit) mayGrant(scopes []string) bool {
+func (v *keysVisit) mayGrant(scopes []string) bool {
 	for _, name := range scopes {
 		asked := []string{name}
-		if preset, ok := v.api.Presets[name]; ok {
+		if preset, ok := v.API.Presets[name]; ok {
 			asked = preset
 		}
 		for _, s := range asked {
-			if isScope(v.api, s) && !v.api.Holds(v.holds, s) {
+			if isScope(v.API, s) && !v.API.Holds(v.holds, s) {
 				v.refuse(sallyport.KindInsufficientScope, "", s)
 				return false
 			}
@@ -295,7 +264,7 @@ func isScope(api *sallyport.API, name string) bool {
 }
 
 // clean answers with faults, if there are any.
-func (v *visit) clean(f faults) bool {
+func (v *keysVisit) clean(f faults) bool {
 	if len(f) == 0 {
 		return true
 	}
@@ -304,7 +273,7 @@ func (v *visit) clean(f faults) bool {
 }
 
 // fail answers with an error of the admin API, in the API's own shape and words.
-func (v *visit) fail(err error) {
+func (v *keysVisit) fail(err error) {
 	var model *huma.ErrorModel
 	if !errors.As(err, &model) {
 		v.refuse(sallyport.KindUnavailable, "", "")
@@ -325,23 +294,6 @@ func (v *visit) fail(err error) {
 }
 
 // refuse answers with a refusal in the API's own shape.
-func (v *visit) refuse(kind sallyport.Kind, message, missing string) {
-	answers, err := render.NewAnswers(v.api)
-	if err != nil { // a policy in force has answers that compile
-		writeProblem(v.w, http.StatusInternalServerError, "the server could not answer; its log says why")
-		v.log.Error("answers of an API in force do not compile", "api", v.api.Name, "error", err)
-		return
-	}
-	var text render.Text
-	vars := render.Vars{
-		RequestID: v.said.RequestID, API: v.said.API, Tenant: v.said.Tenant, Credential: v.said.Credential,
-		Operation: v.said.Operation, MissingScope: missing, Message: message, Now: v.now(),
-	}
-	r := answers.RefuseSaying(kind, &vars, &sallyport.Verdict{}, v.now(), nil, &text)
-	for _, h := range r.Headers {
-		v.w.Header().Set(h.Name, h.Value)
-	}
-	v.w.WriteHeader(r.Status)
-	// The caller may have gone; there is nobody else to tell.
-	_, _ = v.w.Write([]byte(r.Body))
+func (v *keysVisit) refuse(kind sallyport.Kind, message, missing string) {
+	v.Refuse(kind, visit.Refusal{Message: message, Missing: missing})
 }

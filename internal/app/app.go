@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/extauthz"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/oauth"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/ratelimit"
@@ -43,6 +44,8 @@ type App struct {
 	reloading  sync.Mutex
 	policy     atomic.Pointer[sallyport.Policy]
 	authorizer *extauthz.Authorizer
+	keyring    *oauth.Keyring
+	oauth      *oauth.Server
 	limits     *ratelimit.Server
 	counters   ratelimit.Counters
 	memory     *ratelimit.Memory  // the same, where they are in this process
@@ -111,6 +114,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	registry := prometheus.NewRegistry()
 	a.openSlots(registry)
 	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
+	a.openOAuth()
 	rules := new(telemetry.Rules)
 	record := recorders{a.checks, shadowRecorder{rules}}
 	var log *telemetry.Log
@@ -210,6 +214,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.background.Go(func() { a.renewSecrets(watching) })
 	a.background.Go(func() { a.keepCounters(watching) })
 	a.background.Go(a.spend)
+	a.background.Go(func() { a.keepTokens(watching) })
 	if a.directories != nil {
 		a.background.Go(func() { a.watchDirectories(watching) })
 	}

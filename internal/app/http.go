@@ -39,7 +39,7 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/admin/", handler)
-	mux.HandleFunc("/", handler.ServeEndpoint)
+	mux.HandleFunc("/", a.endpoints(handler))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)

@@ -157,6 +157,9 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	if err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
+	if err := a.keepKeys(p); err != nil {
+		return err
+	}
 	a.checks.Know(p)
 	if a.redis != nil {
 		a.redis.Know(p)

@@ -15,8 +15,40 @@ func (a *api) credentials() {
 	a.places(field(path, "read"))
 	a.keys(field(path, "keys"))
 	a.tokens(field(path, "tokens"))
+	a.exchange(path)
 	if c := a.in.Credentials; len(c.Keys)+len(c.Tokens) == 0 && !a.has(field(path, "keys")) && !a.has(field(path, "tokens")) {
 		a.add(path, "lists neither keys nor tokens", "no credential could be valid; list a key prefix")
+	}
+}
+
+// exchange holds that what is good for tokens alone can get some.
+func (a *api) exchange(path string) {
+	mounted := func(serve string) bool {
+		return !a.whole(a.sub("endpoints")) || slices.ContainsFunc(a.in.Endpoints, func(e Endpoint) bool { return e.Serve == serve })
+	}
+	clients := 0
+	for i, in := range a.in.Credentials.Keys {
+		at := index(field(path, "keys"), i)
+		if in.Use == "exchange" && in.Kind != "" && in.Kind != sallyport.KindKey {
+			a.add(field(at, "use"), "stands beside kind "+in.Kind, "keys are exchanged")
+		}
+		if in.Use == "exchange" && !mounted(sallyport.ServeExchange) {
+			a.add(field(at, "use"), "is exchange, and nothing exchanges them", "list an endpoint with serve: "+sallyport.ServeExchange)
+		}
+		if in.Kind != sallyport.KindClient {
+			continue
+		}
+		if clients++; clients > 1 {
+			a.add(at, "is a second kind of clients", "list one")
+		}
+		if !mounted(sallyport.ServeToken) {
+			a.add(field(at, "kind"), "is client, and no endpoint gives tokens to clients", "list an endpoint with serve: "+sallyport.ServeToken)
+		}
+	}
+	for i, e := range a.in.Endpoints {
+		if e.Serve == sallyport.ServeToken && clients == 0 && a.whole(field(path, "keys")) {
+			a.add(field(index(a.sub("endpoints"), i), "serve"), "endpoint "+e.Serve+" has no clients to serve", "list {prefix: …, kind: client} under credentials.keys")
+		}
 	}
 }
 
@@ -83,7 +115,7 @@ func (a *api) key(path string, in KeyForm) {
 	if in.Prefix != "" && !keyPrefix.MatchString(in.Prefix) {
 		a.add(field(path, "prefix"), "prefix "+quote(in.Prefix)+" is not one", "write 2 to 32 letters, digits, _ and -")
 	}
-	a.oneOf(field(path, "kind"), "kind", in.Kind, sallyport.KindKey, sallyport.KindPAT)
+	a.oneOf(field(path, "kind"), "kind", in.Kind, sallyport.KindKey, sallyport.KindPAT, sallyport.KindClient)
 	a.oneOf(field(path, "access"), "access", in.Access, "read")
 	a.oneOf(field(path, "use"), "use", in.Use, "api", "exchange")
 	if in.Environment != "" && !plainName.MatchString(in.Environment) {
@@ -97,11 +129,15 @@ func (a *api) key(path string, in KeyForm) {
 	}
 	a.expiry(field(path, "expiry"), in)
 	a.distinct(field(path, "expiry"), "choice", in.Expiry)
+	if in.Kind == sallyport.KindClient {
+		for _, other := range []string{"environment", "access", "sandbox", "use", "legacy"} {
+			if a.has(field(path, other)) {
+				a.add(field(path, other), "stands beside kind client", "a client's secret is good for tokens alone")
+			}
+		}
+	}
 	if in.Require.Role && in.Kind == sallyport.KindPAT {
 		a.add(field(path, "require.role"), "stands beside kind pat", "a personal access token has the roles of its user")
-	}
-	if in.Use == "exchange" {
-		a.notServed(field(path, "use"), "keys that are exchanged for tokens are not served by this version")
 	}
 	a.out.Keys = append(a.out.Keys, keyForm(in))
 }
@@ -126,7 +162,7 @@ func keyForm(in KeyForm) sallyport.KeyForm {
 		Prefix: in.Prefix, Kind: in.Kind, Environment: in.Environment, Sandbox: in.Sandbox,
 		MinAge: time.Duration(in.Age.Min), MaxAge: time.Duration(in.Age.Max),
 		Label: in.Require.Label || in.Require.UniqueLabel, UniqueLabel: in.Require.UniqueLabel, Role: in.Require.Role, MinScopes: in.Require.Scopes,
-		Expiry: in.Expiry, Exchange: in.Use == "exchange", LegacyBody: in.Legacy,
+		Expiry: in.Expiry, Exchange: in.Use == "exchange" || in.Kind == sallyport.KindClient, LegacyBody: in.Legacy,
 	}
 	if out.Kind == "" {
 		out.Kind = sallyport.KindKey
@@ -137,17 +173,70 @@ func keyForm(in KeyForm) sallyport.KeyForm {
 	return out
 }
 
+// What own tokens are where the file does not say.
+const (
+	usualLifetime = time.Hour
+	usualGrant    = 30 * 24 * time.Hour
+	usualRotation = 90 * 24 * time.Hour
+	maxLifetime   = 24 * time.Hour
+)
+
 func (a *api) tokens(path string) {
 	var issuers []string
 	for i, in := range a.in.Credentials.Tokens {
 		at := index(path, i)
 		issuers = append(issuers, in.Issuer)
 		a.required(at, "issuer", "who issues the tokens", "write self, or the https URL of an issuer")
-		if u, err := url.Parse(in.Issuer); in.Issuer != "" && in.Issuer != "self" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		a.oneOf(field(at, "algorithm"), "algorithm", in.Algorithm, algorithms...)
+		if in.Issuer == "self" {
+			a.ownTokens(at, &in)
+			continue
+		}
+		if u, err := url.Parse(in.Issuer); in.Issuer != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
 			a.add(field(at, "issuer"), "is neither self nor an https URL", "")
 		}
-		a.oneOf(field(at, "algorithm"), "algorithm", in.Algorithm, algorithms...)
 		a.notice(at, "tokens of issuer "+in.Issuer+" are not accepted by this version: they are refused as invalid")
 	}
 	a.distinct(path, "issuer", issuers)
+}
+
+// ownTokens compiles what the gate issues itself.
+func (a *api) ownTokens(path string, in *TokenUse) {
+	own := &sallyport.OwnTokens{
+		Algorithm: in.Algorithm, URL: strings.TrimSuffix(in.URL, "/"), Audience: in.Audience,
+		Lifetime: a.usually(field(path, "lifetime"), in.Lifetime, usualLifetime),
+		Grant:    a.usually(field(path, "grant"), in.Grant, usualGrant),
+		Rotate:   a.usually(field(path, "rotate"), in.Rotate, usualRotation),
+	}
+	if own.Algorithm == "" {
+		own.Algorithm = algorithms[0]
+	}
+	if u, err := url.Parse(in.URL); in.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		a.add(field(path, "url"), "is not the URL of an issuer", "write one such as https://auth.example.com (RFC 8414 section 2)")
+	}
+	if in.Audience != "" && !headerValue.MatchString(in.Audience) {
+		a.add(field(path, "audience"), "is not one", "write printable ASCII, such as https://api.example.com")
+	}
+	if own.Audience == "" && len(a.in.Hosts) > 0 {
+		own.Audience = "https://" + a.in.Hosts[0]
+	}
+	const second = time.Second
+	if own.Lifetime > maxLifetime || own.Lifetime%second != 0 {
+		a.add(field(path, "lifetime"), "is too long, or not of whole seconds", "at most "+maxLifetime.String())
+	}
+	if own.Grant < own.Lifetime {
+		a.add(field(path, "grant"), "is shorter than the lifetime of a token", "")
+	}
+	if own.Rotate < 2*own.Lifetime {
+		a.add(field(path, "rotate"), "is too short", "at least twice the lifetime of a token")
+	}
+	a.out.Tokens = own
+}
+
+// usually returns what stands at path, or usual where nothing does.
+func (a *api) usually(path string, in Duration, usual time.Duration) time.Duration {
+	if a.has(path) {
+		return time.Duration(in)
+	}
+	return usual
 }

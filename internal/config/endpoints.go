@@ -19,11 +19,19 @@ func (a *api) endpoint(path string, in *Endpoint) {
 	}
 	a.distinct(field(path, "plans"), "plan", in.Plans)
 
-	base := sallyport.Operation{Serve: in.Serve, Scopes: in.Scope, Weight: 1}
-	if in.Serve == endpointKeys {
+	base := sallyport.Operation{Serve: in.Serve, Scopes: in.Scope, Weight: 1, Plans: in.Plans, Grants: in.Grants, Field: in.Field}
+	switch in.Serve {
+	case endpointKeys:
 		base.Fields = in.Fields
-	} else {
+	case sallyport.ServeAuthorize:
 		base.Absent = "endpoint " + in.Serve
+		a.notice(path, "endpoint "+in.Serve+" is not served by this version: it is refused")
+	}
+	if slices.Contains(issuing, in.Serve) {
+		a.issues(path, in)
+	}
+	if in.Serve == sallyport.ServeExchange && base.Field == "" {
+		base.Field = "api_key"
 	}
 	a.permit(field(path, "scope"), &base)
 	base.Public = len(in.Scope) == 0 && in.Serve != endpointKeys && !a.has(field(path, "scope"))
@@ -32,20 +40,65 @@ func (a *api) endpoint(path string, in *Endpoint) {
 	}
 	for _, r := range a.expandRoutes(path, &in.Routes) {
 		a.addOperation(base, r, false)
+		a.mountable(r)
 		if in.Serve == endpointKeys {
 			a.keysRoute(r)
+		} else {
+			a.endpointRoute(in.Serve, r)
 		}
 	}
-	if base.Absent != "" && in.Serve != "" {
-		a.notice(path, "endpoint "+in.Serve+" is not served by this version: it is refused")
+}
+
+// issuing are the endpoints that have to do with tokens of the gate's own, and the
+// methods of each.
+var (
+	issuing = []string{
+		sallyport.ServeToken, sallyport.ServeAuthorize, sallyport.ServeRevoke, sallyport.ServeIntrospect,
+		sallyport.ServeMetadata, sallyport.ServeJWKS, sallyport.ServeExchange,
+	}
+	issuingBy = map[string][]string{
+		sallyport.ServeToken: {http.MethodPost}, sallyport.ServeRevoke: {http.MethodPost}, sallyport.ServeIntrospect: {http.MethodPost},
+		sallyport.ServeExchange: {http.MethodPost}, sallyport.ServeMetadata: {http.MethodGet}, sallyport.ServeJWKS: {http.MethodGet},
+		sallyport.ServeAuthorize: {http.MethodGet, http.MethodPost},
+	}
+)
+
+// issues checks what an endpoint needs that has to do with tokens.
+func (a *api) issues(path string, in *Endpoint) {
+	own := slices.ContainsFunc(a.in.Credentials.Tokens, func(t TokenUse) bool { return t.Issuer == "self" })
+	if tokens := a.sub("credentials.tokens"); a.whole(tokens) && !own {
+		a.add(field(path, "serve"), "endpoint "+in.Serve+" has no tokens to serve", "list {issuer: self} under credentials.tokens")
+	}
+	if in.Serve == sallyport.ServeToken && !a.has(field(path, "grants")) {
+		a.add(path, "does not say which grants it takes", "allowed: "+strings.Join(grants, ", "))
+	}
+	if in.Field != "" && !scopeName.MatchString(in.Field) {
+		a.add(field(path, "field"), quote(in.Field)+" is not the name of a field", "write one such as api_key")
+	}
+	if a.has(field(path, "scope")) {
+		a.add(field(path, "scope"), "is not for endpoint "+in.Serve, "its callers prove themselves by what they send")
+	}
+}
+
+// mountable checks that a path can lead to the server's plain HTTP.
+func (a *api) mountable(r compiled) {
+	if first, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/"); strings.HasPrefix(first, "{") || slices.Contains(ownPaths, first) {
+		a.add(r.path, "path "+quote(r.Path)+" could be one of the server's own", "begin it with a word other than "+strings.Join(ownPaths, ", "))
+	}
+}
+
+// endpointRoute checks a route of an endpoint that is at one path.
+func (a *api) endpointRoute(serve string, r compiled) {
+	if len(r.template.Params()) > 0 {
+		a.add(r.path, "path "+quote(r.Path)+" has a parameter", "endpoint "+serve+" has none")
+	}
+	if by := issuingBy[serve]; by != nil && !slices.Contains(by, r.Method) {
+		a.add(r.path, r.Method+" "+r.Path+" is nothing that endpoint "+serve+" does", "allowed: "+strings.Join(by, ", "))
 	}
 }
 
 // keysRoute checks a route of the endpoint for keys: a list of them, or one.
 func (a *api) keysRoute(r compiled) {
-	if first, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/"); strings.HasPrefix(first, "{") || slices.Contains(ownPaths, first) {
-		a.add(r.path, "path "+quote(r.Path)+" could be one of the server's own", "begin it with a word other than "+strings.Join(ownPaths, ", "))
-	}
 	one := len(r.template.Params()) > 0
 	last := strings.HasSuffix(r.Path, "}") && !strings.HasSuffix(r.Path, "...}")
 	switch {

@@ -27,7 +27,7 @@ func (a *api) limit(path string, in *Limit) {
 	out := &sallyport.Limit{
 		Name:        in.Name,
 		Per:         slices.Clone(in.Per),
-		When:        sallyport.When{Category: in.When.Category, Access: access(in.When.Access), Endpoint: in.When.Endpoint},
+		When:        sallyport.When{Category: in.When.Category, Access: access(in.When.Access), Endpoint: in.When.Endpoint, Failed: in.When.Outcome == "failed"},
 		Default:     a.windows(field(path, "limit"), in.Limit),
 		Concurrency: in.Concurrency,
 		Wait:        a.wait(path, in),
@@ -44,9 +44,7 @@ func (a *api) limit(path string, in *Limit) {
 	out.When.Attributes = a.attributeConditions(field(path, "when.attribute"), in.When.Attribute)
 	a.amount(path, in)
 	a.planWindows(field(path, "plans"), in)
-	before := len(a.absent)
-	a.limitAbsent(path, in)
-	out.Absent = len(a.absent) > before
+	a.atEndpoint(path, in)
 	a.out.Limits = append(a.out.Limits, out)
 }
 
@@ -55,7 +53,7 @@ func (a *api) per(path string, per List) {
 	if !a.has(path) {
 		a.add(path, "does not say for whom is counted", "allowed: "+strings.Join(counted, ", "))
 	}
-	words := append(slices.Clone(counted), countedLater...)
+	words := append(slices.Clone(counted), countedAtEndpoint...)
 	for i, word := range per {
 		if name, ok := strings.CutPrefix(word, sallyport.PerAttribute); ok {
 			if !plainName.MatchString(name) {
@@ -182,19 +180,23 @@ func (a *api) planWindows(path string, in *Limit) {
 	}
 }
 
-// limitAbsent notes what of a limit is not served yet. One that counts
-// endpoints alone counts what is refused anyway.
-func (a *api) limitAbsent(path string, in *Limit) {
-	if len(in.When.Endpoint) > 0 {
-		a.notice(path, "limits that count endpoints count nothing in this version: endpoints are refused")
-		return
-	}
-	if in.When.Outcome != "" {
-		a.notServed(field(path, "when.outcome"), "limits by outcome are not served by this version")
+// atEndpoint checks what only a limit of endpoints can say. Those that fail have
+// no tenant, and nothing else that a credential would tell.
+func (a *api) atEndpoint(path string, in *Limit) {
+	proving := len(in.When.Endpoint) > 0 && !slices.ContainsFunc(in.When.Endpoint, func(s string) bool { return !slices.Contains(issuing, s) })
+	if a.has(field(path, "when.outcome")) && !proving {
+		a.add(field(path, "when.outcome"), "stands without an endpoint that callers prove themselves to", "write when: {endpoint: "+sallyport.ServeToken+", outcome: failed}")
 	}
 	for i, word := range in.Per {
-		if slices.Contains(countedLater, word) {
-			a.notServed(index(field(path, "per"), i), "limits per "+word+" are not served by this version")
+		at := index(field(path, "per"), i)
+		switch {
+		case slices.Contains(countedAtEndpoint, word) && !proving:
+			a.add(at, "counts by "+word+", which is known at endpoints alone", "write when: {endpoint: "+sallyport.ServeToken+"}")
+		case in.When.Outcome == "failed" && !slices.Contains(countedAtEndpoint, word) && word != "api":
+			a.add(at, "counts failures by "+quote(word)+", which is not known of who fails", "allowed: address, client, api")
 		}
+	}
+	if proving && in.Concurrency > 0 {
+		a.add(field(path, "concurrency"), "is not for endpoints", "write limit: a rate")
 	}
 }

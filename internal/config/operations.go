@@ -39,6 +39,7 @@ func (a *api) operations() {
 		return
 	}
 	a.placeHosts()
+	a.onceForAll()
 	for _, r := range a.routes {
 		a.out.Operations = append(a.out.Operations, r.Operation)
 	}
@@ -93,8 +94,7 @@ func (a *api) operation(path string, in *Operation) {
 	}
 	routes := a.expandRoutes(path, &in.Routes)
 	if in.Webhook != nil {
-		base.Absent = "webhook"
-		a.webhook(path, in, routes)
+		base.Webhook = a.webhook(path, in, routes)
 	}
 	for _, r := range routes {
 		a.addOperation(base, r, own)
@@ -273,36 +273,4 @@ func (a *api) tenantParameterIsUsed() {
 
 func tenantParameter(in TenantParameter) sallyport.TenantParameter {
 	return sallyport.TenantParameter{Path: in.Path, Query: in.Query, Header: strings.ToLower(in.Header)}
-}
-
-func (a *api) webhook(path string, op *Operation, routes []compiled) {
-	in, at := op.Webhook, field(path, "webhook")
-	a.required(at, "header", "which header carries the signature", "write one such as X-Signature")
-	a.required(at, "sender", "who signs", "write a name, or a parameter of the path such as {sender}")
-	if in.Header != "" {
-		if problem, hint := headerProblem(in.Header); problem != "" {
-			a.add(field(at, "header"), problem, hint)
-		}
-	}
-	a.oneOf(field(at, "encoding"), "encoding", in.Encoding, "hex", "base64")
-	if in.Prefix != "" && !headerValue.MatchString(in.Prefix) {
-		a.add(field(at, "prefix"), "cannot stand in a header", "write printable ASCII")
-	}
-	switch name, parameter := strings.CutPrefix(in.Sender, "{"); {
-	case parameter:
-		name = strings.TrimSuffix(name, "}")
-		for _, r := range routes {
-			if !slices.Contains(r.template.Params(), name) {
-				a.add(field(at, "sender"), "path "+quote(r.Path)+" has no parameter "+quote(name), "")
-			}
-		}
-	case in.Sender != "" && !plainName.MatchString(in.Sender):
-		a.add(field(at, "sender"), quote(in.Sender)+" is not a name", "write letters, digits, . _ and -, or {PARAMETER}")
-	}
-	for _, other := range []string{"scope", "answer", "sandbox"} {
-		if a.has(field(path, other)) {
-			a.add(field(path, other), "stands beside webhook", "a webhook carries a signature and no credential")
-		}
-	}
-	a.notice(at, "webhooks are not served by this version: they are refused")
 }

@@ -62,6 +62,7 @@ apis:
       read: [{header: X-API-Key}, {header: Authorization, scheme: Bearer}, {query: api_key}]
       keys:
         - {prefix: orders_live_, environment: live, access: read, age: {min: 7d, max: 1y}, require: {label: true, scopes: 1}, expiry: [30d, date]}
+      tokens: [{issuer: self, algorithm: ES256}]
     scopes: [orders:read, orders:write, lines:read, {name: "*:read", grants: ["*:read"]}, {name: clerk, grants: ["*:read", "orders:*"]}, {name: admin, grants: all}, {name: chief, grants: [admin]}]
     presets: {readers: ["*:read"], all: [admin]}
     tenant: {path: org, header: X-Org}
@@ -148,7 +149,7 @@ func TestOperationsAreSpelledOut(t *testing.T) {
 		}
 	}
 	keys, jwks := operation(t, api, "GET", "/keys"), operation(t, api, "GET", "/jwks")
-	if keys.Public || !jwks.Public || keys.Serve != "api_keys" || jwks.Absent != "endpoint jwks" {
+	if keys.Public || !jwks.Public || keys.Serve != "api_keys" || jwks.Absent != "" {
 		t.Errorf("got %+v, %+v", keys, jwks)
 	}
 }
@@ -296,24 +297,74 @@ func TestWeights(t *testing.T) {
 func TestWhatIsNotServedIsSaid(t *testing.T) {
 	text := strings.NewReplacer(
 		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x",
-		"[{prefix: orders_live_}]", "[{prefix: orders_live_, kind: pat, use: exchange}]\n      tokens: [{issuer: self}]",
+		"[{prefix: orders_live_}]", "[{prefix: orders_live_}]\n      tokens: [{issuer: self}, {issuer: https://login.example.com}]",
 	).Replace(minimal) + `      - {POST: /hook, webhook: {header: X-S, sender: acme}}
     roles: {Clerk: [orders:read]}
     tenant_roles: true
-    endpoints: [{POST: /token, serve: oauth2_token}]
+    endpoints: [{GET: /authorize, serve: oauth2_authorize}]
     anomalies: [{name: a, of: networks, over: 1, in: 1h, action: alert}]
-    limits:
-      - {name: a, per: [address, attribute region], limit: {rate: 60/1m, burst: 10%}}
-      - {name: b, per: client, concurrency: 5}
-      - {name: c, per: tenant, limit: 60/1m, when: {outcome: failed}}
-      - {name: d, per: address, limit: {rate: 60/1m, burst: 10%}, when: {endpoint: oauth2_token, outcome: failed}}
 `
 	c := parse(t, text)
 	golden(t, "testdata/absent.want", config.Format(c.Absent))
 	golden(t, "testdata/notices.want", config.Format(c.Notices))
 	hook := operation(t, c.Policy.APIs[0], "POST", "/hook")
-	if hook.Absent != "webhook" || hook.Public {
+	if hook.Webhook == nil || hook.Public {
 		t.Errorf("got %+v", hook)
+	}
+}
+
+// A1, A5, H1: what tokens are made from, and what their endpoints count.
+func TestTokensAndTheirEndpoints(t *testing.T) {
+	text := strings.Replace(minimal, "[{prefix: orders_live_}]", `[{prefix: orders_live_, use: exchange}, {prefix: orders_client_, kind: client}]
+      tokens: [{issuer: self}]`, 1) + `    endpoints:
+      - {POST: /token, serve: oauth2_token, grants: [client_credentials], plans: gold}
+      - {POST: /exchange, serve: key_exchange}
+      - {GET: /keys.json, serve: jwks}
+    plans: [free, gold]
+    limits:
+      - {name: token, per: tenant, limit: 20/1m, when: {endpoint: oauth2_token}}
+      - {name: failures, per: [address, client], limit: 30/1m, when: {endpoint: [oauth2_token, key_exchange], outcome: failed}}
+`
+	c := parse(t, text)
+	if len(c.Absent)+len(c.Notices) > 0 {
+		t.Errorf("not served: %v %v", c.Absent, c.Notices)
+	}
+	api := c.Policy.APIs[0]
+	want := &sallyport.OwnTokens{
+		Algorithm: "EdDSA", Lifetime: time.Hour, Grant: 30 * 24 * time.Hour, Rotate: 90 * 24 * time.Hour, Audience: "https://" + api.Hosts[0],
+	}
+	if diff := cmp.Diff(want, api.Tokens); diff != "" {
+		t.Error(diff)
+	}
+	if !api.Keys[0].Exchange || !api.Keys[1].Exchange || api.Keys[1].Kind != sallyport.KindClient {
+		t.Errorf("forms %+v", api.Keys)
+	}
+	token, exchange := operation(t, api, "POST", "/token"), operation(t, api, "POST", "/exchange")
+	if !token.Public || !slices.Equal(token.Grants, []string{"client_credentials"}) || !slices.Equal(token.Plans, []string{"gold"}) || exchange.Field != "api_key" {
+		t.Errorf("got %+v, %+v", token, exchange)
+	}
+	known := &sallyport.Credential{Tenant: &sallyport.Tenant{}}
+	for _, one := range []struct {
+		what string
+		op   *sallyport.Operation
+		c    *sallyport.Credential
+		want []string
+	}{
+		{"a token", token, known, []string{"token"}},
+		{"a failure", token, nil, []string{"failures"}},
+		{"an exchange", exchange, known, nil},
+		{"a failed exchange", exchange, nil, []string{"failures"}},
+	} {
+		var got []string
+		for _, charge := range api.AppendEndpointCharges(nil, one.op, one.c) {
+			got = append(got, charge.Limit.Name)
+		}
+		if !slices.Equal(got, one.want) {
+			t.Errorf("%s counts as %v, want %v", one.what, got, one.want)
+		}
+	}
+	if charges := api.AppendCharges(nil, operation(t, api, "GET", "/v1/orders"), known); len(charges) > 0 {
+		t.Errorf("an operation counts as %v", charges)
 	}
 }
 

@@ -182,7 +182,7 @@ type Place struct {
 // KeyForm is a registered prefix and the rules for keys under it.
 type KeyForm struct {
 	Prefix      string  `yaml:"prefix"` // required
-	Kind        string  `yaml:"kind"`   // key (default) or pat
+	Kind        string  `yaml:"kind"`   // key (default), pat, or client for the secrets of OAuth clients
 	Environment string  `yaml:"environment"`
 	Access      string  `yaml:"access"` // read, or absent for no restriction
 	Sandbox     bool    `yaml:"sandbox"`
@@ -207,11 +207,16 @@ type Require struct {
 	Scopes      int  `yaml:"scopes"`
 }
 
-// TokenUse accepts tokens of an issuer; "self" is this server.
+// TokenUse accepts tokens of an issuer; "self" is this server, which issues them
+// by its endpoints.
 type TokenUse struct {
-	Issuer    string   `yaml:"issuer"`
-	Algorithm string   `yaml:"algorithm"`
-	Lifetime  Duration `yaml:"lifetime"`
+	Issuer    string   `yaml:"issuer"`    // required
+	Algorithm string   `yaml:"algorithm"` // of self: EdDSA (default), ES256, RS256 or HS256
+	Lifetime  Duration `yaml:"lifetime"`  // of self: of an access token; default 1h
+	Grant     Duration `yaml:"grant"`     // of self: of a user's grant, and so of its refresh tokens; default 30d
+	Rotate    Duration `yaml:"rotate"`    // of self: age at which a signing key is replaced; default 90d
+	URL       string   `yaml:"url"`       // of self: what the tokens call their issuer; default the URL by which a client came
+	Audience  string   `yaml:"audience"`  // of self: default https:// and the API's first host
 }
 
 // Scope is written as a plain name, or {name: N, grants: all | [PATTERN…]}.
@@ -286,11 +291,20 @@ type Weight struct {
 // Webhook makes an operation one that is signed by its sender instead of
 // carrying a credential.
 type Webhook struct {
-	Header   string `yaml:"header"`
-	Sender   string `yaml:"sender"`
-	Encoding string `yaml:"encoding"`
-	Prefix   string `yaml:"prefix"`
-	MaxBody  Size   `yaml:"max_body"`
+	Header    string            `yaml:"header"`   // required; carries the signature
+	Sender    string            `yaml:"sender"`   // required; a name, or a parameter of the path such as {sender}
+	Encoding  string            `yaml:"encoding"` // of the signature: hex (default) or base64
+	Prefix    string            `yaml:"prefix"`   // before the signature, such as sha256=
+	MaxBody   Size              `yaml:"max_body"` // default 1MiB
+	Timestamp *WebhookTimestamp `yaml:"timestamp"`
+	Replay    string            `yaml:"replay"` // allow (default) or refuse: each signature is good once
+}
+
+// WebhookTimestamp is where a sender says when it signed, in Unix seconds.
+type WebhookTimestamp struct {
+	Header    string   `yaml:"header"`    // required
+	Tolerance Duration `yaml:"tolerance"` // how far from now it may be, either way; default 5m
+	Signed    bool     `yaml:"signed"`    // default true: what is signed is the timestamp, a dot and the body
 }
 
 // Endpoint is served by the gate on a path of the API.

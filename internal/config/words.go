@@ -12,15 +12,18 @@ import (
 // The words that a configuration may use, and the shapes of names.
 
 var (
-	methods   = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-	served    = []string{endpointKeys, "oauth2_authorize", "oauth2_token", "oauth2_revoke", "oauth2_introspect", "oauth2_metadata", "jwks", "key_exchange"}
-	grants    = []string{"authorization_code", "refresh_token", "client_credentials"}
+	methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	served  = []string{
+		endpointKeys, sallyport.ServeAuthorize, sallyport.ServeToken, sallyport.ServeRevoke, sallyport.ServeIntrospect,
+		sallyport.ServeMetadata, sallyport.ServeJWKS, sallyport.ServeExchange,
+	}
+	grants    = []string{sallyport.GrantAuthorizationCode, sallyport.GrantRefreshToken, sallyport.GrantClientCredentials}
 	keyFields = sallyport.KeyFields[:]
 
 	// Whom a limit can count for, besides "attribute NAME"; those of the second
-	// list are not served yet.
-	counted      = []string{"credential", "tenant", "principal", "operation", "plan", "api"}
-	countedLater = []string{"address", "client"}
+	// list where it counts an endpoint that its callers prove themselves to.
+	counted           = []string{"credential", "tenant", "principal", "operation", "plan", "api"}
+	countedAtEndpoint = []string{"address", "client"}
 
 	algorithms = []string{"EdDSA", "ES256", "RS256", "HS256"}
 )

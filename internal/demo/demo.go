@@ -148,13 +148,10 @@ func (d *Demo) configure(o Options) (_ *config.Config, err error) {
 		os.WriteFile(c.Admin.Token.File, []byte(d.Admin.Token), 0o600))
 }
 
-// leaveOut takes out of c what this version cannot enforce. A server would not
-// start; a demo on this machine shows the rest, and says so.
+// leaveOut notes what of c this version cannot enforce. A server would not start;
+// a demo on this machine shows the rest, and says so.
 func (d *Demo) leaveOut(c *config.Config) {
 	d.LeftOut = append(d.LeftOut, c.Absent...)
-	for _, api := range c.Policy.APIs {
-		api.Limits = slices.DeleteFunc(api.Limits, func(l *sallyport.Limit) bool { return l.Absent })
-	}
 }
 
 func load(name string) (*config.Config, error) {

@@ -18,11 +18,19 @@ type API struct {
 	Tenants []Tenant `json:"tenants"`
 }
 
-// Tenant is a seeded tenant with its keys.
+// Tenant is a seeded tenant with its keys, and where its API has them its OAuth
+// clients.
 type Tenant struct {
-	ID   string `json:"id"`
-	Plan string `json:"plan"`
-	Keys []Key  `json:"keys"`
+	ID      string   `json:"id"`
+	Plan    string   `json:"plan"`
+	Keys    []Key    `json:"keys"`
+	Clients []Client `json:"clients"`
+}
+
+// Client is a seeded OAuth client with its secret.
+type Client struct {
+	ClientID string `json:"client_id"`
+	Secret   string `json:"client_secret"`
 }
 
 // Key is a seeded key with its secret: the demo is there to show them.
@@ -44,7 +52,7 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 		plans = []string{""}
 	}
 	for _, plan := range plans {
-		t := Tenant{ID: "org_" + plan, Plan: plan}
+		t := Tenant{ID: "org_" + plan, Plan: plan, Clients: []Client{}}
 		if plan == "" {
 			t.ID = "org_default"
 		}
@@ -64,6 +72,13 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 				return nil, fmt.Errorf("seed key of %s: %w", t.ID, err)
 			}
 			t.Keys = append(t.Keys, k)
+		}
+		if op := tokenEndpoint(api); op != nil && (len(op.Plans) == 0 || slices.Contains(op.Plans, plan)) {
+			client, err := s.client(ctx, rights{"everything", everything(api)})
+			if err != nil {
+				return nil, fmt.Errorf("seed client of %s: %w", t.ID, err)
+			}
+			t.Clients = append(t.Clients, client)
 		}
 		tenants = append(tenants, t)
 	}
@@ -117,6 +132,31 @@ func (s *seeder) key(ctx context.Context, r rights, number int) (k Key, err erro
 		return k, err
 	}
 	return Key{KeyID: made.KeyID, Key: made.Secret.Reveal(), Permissions: r.scopes, State: made.State}, nil
+}
+
+// tokenEndpoint is where clients of api get tokens for themselves; nil: nowhere.
+func tokenEndpoint(api *sallyport.API) *sallyport.Operation {
+	for _, op := range api.Operations {
+		if op.Serve == sallyport.ServeToken && slices.Contains(op.Grants, sallyport.GrantClientCredentials) {
+			return op
+		}
+	}
+	return nil
+}
+
+func (s *seeder) client(ctx context.Context, r rights) (Client, error) {
+	in := admin.NewOAuthClient{API: s.api.Name, Tenant: s.tenant, Name: "demo client, " + r.name}
+	if len(s.api.Roles) > 0 || s.api.TenantRoles {
+		role, err := s.role(ctx, r)
+		if err != nil {
+			return Client{}, err
+		}
+		in.Roles = []string{role}
+	} else {
+		in.Scopes = r.scopes
+	}
+	made, err := s.CreateOAuthClient(ctx, in)
+	return Client{made.ClientID, made.Secret.Reveal()}, err
 }
 
 // end is when a key of the form ends: never, if that may be.

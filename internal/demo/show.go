@@ -32,6 +32,9 @@ func (d *Demo) showAPI(w io.Writer, api *sallyport.API) {
 		for _, k := range t.Keys {
 			fmt.Fprintf(w, "    %s  %s  %s\n", k.KeyID, k.Key, strings.Join(k.Permissions, " "))
 		}
+		for _, c := range t.Clients {
+			fmt.Fprintf(w, "    %s  %s\n", c.ClientID, c.Secret)
+		}
 	}
 	op := firstRead(api)
 	if op == nil || len(shown.Tenants) == 0 {

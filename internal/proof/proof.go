@@ -36,8 +36,11 @@ type Statement struct {
 	API        string `json:"a"`
 	Operation  string `json:"o"`
 	Tenant     string `json:"t"`
-	Credential string `json:"c"`
+	Credential string `json:"c"`           // whose rights the caller has; of a token, what it was made from
+	Scoped     bool   `json:"l,omitempty"` // but no more than Scopes
+	Scopes     string `json:"g,omitempty"` // separated by spaces
 	RequestID  string `json:"r"`
+	Address    string `json:"i"` // of the client
 	Method     string `json:"m"`
 	Path       string `json:"p"` // as the endpoint gets it, without the query
 	At         int64  `json:"s"` // Unix seconds

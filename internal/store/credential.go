@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sallyport/sallyport"
 )
@@ -24,6 +25,10 @@ type CredentialRow struct {
 	Attributes            string // JSON object of texts
 	Plan                  string // "": the tenant's
 	Overrides             string // JSON object: name → list of windows or unlimited
+	ClientID              string // of a grant: its client's
+	Client                string // of a client: JSON of what it may
+	Epoch                 uint64 // the store's alone: 0 in a row that was made from a credential
+	Cause                 string
 	CreatedAt, ExpiresAt  Time
 }
 
@@ -40,7 +45,7 @@ func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 		ID: c.ID, API: c.API, Tenant: c.Tenant.ID,
 		Kind: c.Kind, Name: c.Name, Principal: c.Principal, Environment: c.Environment,
 		Access: c.Access.String(), Sandbox: c.Sandbox, Prefix: c.Prefix, Last4: c.Last4, Unchecked: c.Unchecked, Plan: c.Plan,
-		CreatedAt: NewTime(c.CreatedAt), ExpiresAt: NewTime(c.ExpiresAt),
+		Cause: c.Cause, CreatedAt: NewTime(c.CreatedAt), ExpiresAt: NewTime(c.ExpiresAt),
 	}
 	if r.User, err = r.userOf(c.User); err != nil {
 		return r, err
@@ -48,18 +53,19 @@ func NewCredentialRow(c *sallyport.Credential) (r CredentialRow, err error) {
 	if err := checkLists(c); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
-	if err := CheckText(r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4, r.Plan); err != nil {
+	if err := CheckText(r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Prefix, r.Last4, r.Plan, r.Cause); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
 	if r.State, err = encodeState(c.State); err != nil {
 		return r, fmt.Errorf("%s %w", r, err)
 	}
-	var errs [5]error
+	var errs [6]error
 	r.Scopes, errs[0] = encodeList(c.Scopes)
 	r.Roles, errs[1] = encodeList(c.Roles)
 	r.AllowedIPs, errs[2] = encodeList(c.AllowedIPs)
 	r.Attributes, errs[3] = encodeTexts(c.Attributes)
 	r.Overrides, errs[4] = encodeOverrides(c.Overrides)
+	r.ClientID, r.Client, errs[5] = encodeClient(c)
 	if err := errors.Join(errs[:]...); err != nil {
 		return r, fmt.Errorf("%s: %w", r, err)
 	}
@@ -91,6 +97,64 @@ func checkLists(c *sallyport.Credential) error {
 // String names the credential, for errors.
 func (r CredentialRow) String() string { return fmt.Sprintf("credential %q", r.ID) }
 
+// What a credential's Cause says where it ended with something else.
+const (
+	CauseUser   = "its user was disabled or revoked, or its roles changed"
+	CauseClient = "its client was revoked"
+	CauseReused = "a code or refresh token of it was used twice"
+)
+
+// Ended returns r as it is after it has been revoked for cause.
+func (r CredentialRow) Ended(cause string) CredentialRow {
+	if r.State == sallyport.Active.String() {
+		r.Epoch++
+	}
+	r.State, r.Cause = sallyport.Revoked.String(), cause
+	return r
+}
+
+// EndsWithUser reports whether r's credential is of a kind that ends with its
+// user's roles and state.
+func (r CredentialRow) EndsWithUser() bool {
+	return r.Kind == sallyport.KindPAT || r.Kind == sallyport.KindGrant
+}
+
+// Takes refuses the new grant g of the client r, with sallyport.ErrNotFound: one
+// that was made while its client was being revoked would outlive that.
+func (r CredentialRow) Takes(g CredentialRow) error {
+	if r.Kind != sallyport.KindClient || r.State != sallyport.Active.String() || r.ID != g.ClientID || r.API != g.API || r.Tenant != g.Tenant {
+		return fmt.Errorf("active client %q: %w", g.ClientID, sallyport.ErrNotFound)
+	}
+	return nil
+}
+
+// EndsGrants reports whether the grants of the client r end with the change from
+// r to after.
+func (r CredentialRow) EndsGrants(after CredentialRow) bool {
+	revoked := sallyport.Revoked.String()
+	return r.Kind == sallyport.KindClient && r.State != revoked && after.State == revoked
+}
+
+// endsTokens reports whether the tokens made from r's credential end with the
+// change from r to after: it leaves the active state, or has another set of
+// roles.
+func (r CredentialRow) endsTokens(after CredentialRow) (bool, error) {
+	if active := sallyport.Active.String(); r.State == active && after.State != active {
+		return true, nil
+	}
+	same, err := sameSet(r.Roles, after.Roles)
+	return !same, err
+}
+
+// Holds reports whether r's credential has itself one of roles.
+func (r CredentialRow) Holds(roles []string) (bool, error) {
+	its, err := decodeList[string](r.Roles)
+	if err != nil {
+		return false, fmt.Errorf("%s: roles: %w", r, err)
+	}
+	return slices.ContainsFunc(its, func(role string) bool { return slices.Contains(roles, role) }), nil
+}
+
 // CheckDigest refuses the zero digest: it is nobody's, only forgotten.
 func CheckDigest(d sallyport.Digest) error {
 	if d == (sallyport.Digest{}) {
@@ -110,13 +174,26 @@ type Creation struct {
 // NewCreation returns n as it is to be kept, or says why it cannot be.
 func NewCreation(n *sallyport.NewCredential) (Creation, error) {
 	r, err := NewCredentialRow(&n.Credential)
-	if err == nil {
-		if err = CheckDigest(n.Digest); err != nil {
-			err = fmt.Errorf("%s: %w", r, err)
-		}
+	if err != nil {
+		return Creation{}, err
 	}
-	return Creation{r, n.Digest, n.Pepper, n.UniqueName}, err
+	switch {
+	case n.Kind == sallyport.KindGrant:
+		err = errors.New("a grant is made with a code (CreateGrant)")
+	case !secretless(n.Kind, n.Client):
+		err = CheckDigest(n.Digest)
+	case n.Digest != sallyport.Digest{}:
+		err = errors.New("a public client has no secret")
+	}
+	if err != nil {
+		return Creation{}, fmt.Errorf("%s: %w", r, err)
+	}
+	return Creation{r, n.Digest, n.Pepper, n.UniqueName}, nil
 }
+
+// HasSecret reports whether c has one: a public client and a grant have none of
+// this kind.
+func (c Creation) HasSecret() bool { return c.Digest != sallyport.Digest{} }
 
 // NewCreations returns an import as it is to be kept. Its error is a
 // sallyport.AtIndex about the first that cannot be; it wraps
@@ -129,7 +206,7 @@ func NewCreations(list []sallyport.NewCredential) ([]Creation, error) {
 		if err != nil {
 			return nil, sallyport.AtIndex{Index: i, Err: err}
 		}
-		if id, twice := owners[r.Digest]; twice && id != r.ID {
+		if id, twice := owners[r.Digest]; twice && id != r.ID && r.HasSecret() {
 			err = fmt.Errorf("%s: its secret, also that of %s: %w", r, CredentialRow{ID: id}, sallyport.ErrConflict)
 			return nil, sallyport.AtIndex{Index: i, Err: err}
 		}

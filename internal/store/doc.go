@@ -1,4 +1,4 @@
-// Package store says how tenants, users and credentials lie in a store,
+// Package store says how tenants, users, credentials, grants and the rest lie in a store,
 // whichever it is: rows of plain columns, made from the vocabulary and turned
 // back into it, the rules by which a row may change, and what ends with the
 // change. The stores beside it (sqlite, memory) share it, so that they cannot

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -131,6 +132,19 @@ func decodeMap[T any](text string) (map[string]T, error) {
 		return nil, nil
 	}
 	return m, nil
+}
+
+// sameSet reports whether two kept lists hold the same, whatever their order.
+func sameSet(a, b string) (bool, error) {
+	if a == b {
+		return true, nil
+	}
+	first, err := decodeList[string](a)
+	if err != nil {
+		return false, err
+	}
+	second, err := decodeList[string](b)
+	return maps.Equal(setOf(first), setOf(second)), err
 }
 
 // setOf returns what is in list, without order and repetition.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,20 +15,22 @@ import (
 func FuzzCredentialRow(f *testing.F) {
 	f.Add("read", `["a","b"]`, `["r"]`, "active", `["10.0.0.0/8"]`, `{"a":"b"}`, int64(0), true, "u",
 		`{"requests":[{"max":1,"seconds":60,"burst":15}]}`, `{"r":["a"],"s":[]}`, `["Findings"]`,
-		`{"r":{"windows":[{"max":1,"seconds":0,"calendar":"day","zone":"Asia/Tokyo"}]},"s":{"unlimited":true},"t":{}}`, "gold")
-	f.Add("", `[]`, `null`, "revoked", `null`, `null`, int64(-1), false, "", `{}`, `{"r":null}`, `[]`, `null`, "")
+		`{"r":{"windows":[{"max":1,"seconds":0,"calendar":"day","zone":"Asia/Tokyo"}]},"s":{"unlimited":true},"t":{}}`, "gold", "client", "", `{"public":true,"grants":["a"],"redirects":["b"]}`)
+	f.Add("", `[]`, `null`, "revoked", `null`, `null`, int64(-1), false, "", `{}`, `{"r":null}`, `[]`, `null`, "", "grant", "c1", "")
+	f.Add("", `[]`, `null`, "active", `null`, `null`, int64(-1), false, "u", `{}`, `{"r":null}`, `[]`, `null`, "", "grant", "c1", "")
 	f.Add("", `[]`, `[null]`, "active", `[""]`, `{"":null}`, int64(1)<<62, true, "u", `{"a":[{"seconds":9223372036854775807}]}`, `{"":["\u0000"]}`, `["\ud800"]`,
-		`{"":{"windows":[{"algorithm":"bucket","burst":4294967295}],"unlimited":true}}`, "\xff")
-	f.Fuzz(func(t *testing.T, access, scopes, roles, state, networks, attributes string, end int64, ends bool, user, limits, defined, off, overrides, plan string) {
+		`{"":{"windows":[{"algorithm":"bucket","burst":4294967295}],"unlimited":true}}`, "\xff", "client", "", `{"grants":null,"redirects":[]}`)
+	f.Fuzz(func(t *testing.T, access, scopes, roles, state, networks, attributes string, end int64, ends bool, user, limits, defined, off, overrides, plan, kind, clientID, client string) {
 		ending := Time{V: end, Valid: ends}
 		first := Found{
 			Credential: CredentialRow{
 				ID: "k", API: "orders", Tenant: "acme", User: user, Access: access, Scopes: scopes, Roles: roles, State: state,
 				Unchecked: ends, AllowedIPs: networks, Attributes: attributes, Plan: plan, Overrides: overrides, ExpiresAt: ending,
+				Kind: kind, ClientID: clientID, Client: client, Cause: plan,
 			},
 			Tenant: TenantRow{API: "orders", ID: "acme", State: state, Limits: limits, Overrides: overrides, Roles: defined, Attributes: attributes},
 			User: UserRow{
-				API: "orders", Tenant: "acme", ID: "u", Service: ends, Roles: roles, Off: off, State: state, Attributes: attributes,
+				API: "orders", Tenant: "acme", ID: "u", Service: ends, Roles: roles, Off: off, State: state, Attributes: attributes, Login: plan,
 			},
 		}
 		c, err := first.Value()
@@ -36,6 +39,9 @@ func FuzzCredentialRow(f *testing.F) {
 		}
 		if user != "" && c.User == nil {
 			t.Errorf("the user %q was lost", user)
+		}
+		if (c.Client != nil) != (kind == sallyport.KindClient || kind == sallyport.KindGrant) || kind == sallyport.KindToken {
+			t.Errorf("got %+v of kind %q", c.Client, kind)
 		}
 		kept, err := rowsOf(c)
 		if err != nil {
@@ -118,7 +124,15 @@ func TestErrorsNameTheRow(t *testing.T) {
 	open.State, open.AllowedIPs = sallyport.Active, []netip.Prefix{{}}
 	user := sallyport.User{ID: "u1", API: "orders", Tenant: "acme"}
 	facts := tenant
-	facts.State, facts.Attributes = sallyport.Active, map[string]string{"note": "secret\xff"}
+	facts.State, facts.Attributes = sallyport.Active, map[string]string{"note": "hidden\xff"}
+	named := tenant
+	named.State = sallyport.Active
+	bearer, client, grant, sender := credential, credential, credential, sallyport.Sender{ID: "w1", API: "orders", Tenant: &named, State: sallyport.Active}
+	bearer.Kind, client.Kind, grant.Kind = sallyport.KindToken, sallyport.KindClient, sallyport.KindGrant
+	bearer.State, client.State, grant.State = sallyport.Active, sallyport.Active, sallyport.Active
+	sender.Secrets = []sallyport.SealedSecret{{}}
+	end := time.Unix(1, 0)
+	code := sallyport.GrantSecret{Digest: sallyport.Digest{1}, Kind: sallyport.GrantCode, ExpiresAt: end, Redirect: "hidden\xff"}
 	lost := Found{Credential: CredentialRow{ID: "k1", API: "orders", Tenant: "acme", User: "u1"}}
 	for _, c := range []struct {
 		make func() error
@@ -130,11 +144,40 @@ func TestErrorsNameTheRow(t *testing.T) {
 		{func() error { _, err := NewCredentialRow(&open); return err }, `credential "k1": an allowed address range is not valid`},
 		{func() error { _, err := NewTenantRow(&facts); return err }, `tenant "acme" of "orders": attributes: a text of it holds broken UTF-8 or a NUL`},
 		{func() error { _, err := NewUserRow(&user); return err }, `user "u1" of tenant "acme" of "orders" has no state; use active`},
+		{func() error { _, err := NewCredentialRow(&bearer); return err }, `credential "k1": it is a token, and those are not kept`},
+		{func() error { _, err := NewCredentialRow(&client); return err }, `credential "k1": a client needs what it may`},
+		{func() error { _, err := NewCredentialRow(&grant); return err }, `credential "k1": a grant needs a user and the id of a client`},
+		{func() error { _, err := NewGrantSecretRow("g1", code); return err }, `of grant "g1": a text of it holds broken UTF-8 or a NUL`},
+		{func() error {
+			_, err := NewGrantSecretRow("g1", sallyport.GrantSecret{Digest: code.Digest, ExpiresAt: end})
+			return err
+		}, `of grant "g1": its kind "" is not one of code, refresh`},
+		{func() error { _, err := NewSenderRow(&sender); return err }, `sender "w1" of "orders": a secret of it is missing`},
+		{func() error { _, err := NewRevokedToken("orders", "\xff", end); return err }, `token "\xff" of "orders": a text of it holds`},
 		{func() error { _, err := lost.Value(); return err }, `user "u1" of tenant "acme" of "orders" is not there`},
 		{func() error { _, err := (TenantRow{API: "orders", ID: "acme", State: "x"}).Value(); return err }, `tenant "acme" of "orders": state "x" is not one of active, disabled, revoked`},
 	} {
-		if err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+		if err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
+	}
+}
+
+// A password is not printed with whatever holds its row.
+func TestRowsPrintNoPassword(t *testing.T) {
+	u := sallyport.User{ID: "u1", API: "orders", Tenant: "acme", State: sallyport.Active, Password: "$argon2id$hidden"}
+	r, err := NewUserRow(&u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{r, &r, Found{User: r}, &Found{User: r}, []UserRow{r}, u} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			if got := fmt.Sprintf(verb, v); strings.Contains(got, "hidden") || strings.Contains(got, fmt.Sprintf("%x", "hidden")) {
+				t.Errorf("%s of %T: got %s", verb, v, got)
+			}
+		}
+	}
+	if back, err := r.Value(); err != nil || back.Password != u.Password {
+		t.Errorf("got %v, want the password back", err)
 	}
 }

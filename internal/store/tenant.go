@@ -16,6 +16,7 @@ type TenantRow struct {
 	Overrides           string // JSON object: name → list of windows or unlimited
 	Roles               string // JSON object: name → list of scopes
 	Attributes          string // JSON object of texts
+	Epoch               uint64 // the store's alone: 0 in a row that was made from a tenant
 	CreatedAt           Time
 }
 
@@ -51,7 +52,7 @@ func (r TenantRow) String() string { return fmt.Sprintf("tenant %q of %q", r.ID,
 
 // Value returns a new tenant from r.
 func (r TenantRow) Value() (*sallyport.Tenant, error) {
-	t := &sallyport.Tenant{ID: r.ID, API: r.API, Name: r.Name, Plan: r.Plan, CreatedAt: TimeOf(r.CreatedAt)}
+	t := &sallyport.Tenant{ID: r.ID, API: r.API, Name: r.Name, Plan: r.Plan, Epoch: r.Epoch, CreatedAt: TimeOf(r.CreatedAt)}
 	var errs [5]error
 	t.State, errs[0] = decodeState(r.State)
 	t.Limits, errs[1] = decodeLimits(r.Limits)
@@ -65,8 +66,9 @@ func (r TenantRow) Value() (*sallyport.Tenant, error) {
 }
 
 // Change returns the row after change, which gets a tenant of its own. An
-// error of change is returned as it is. A tenant's key cannot change, and
-// nothing of a revoked one can.
+// error of change is returned as it is. A tenant's key and its epoch cannot
+// change, and nothing of a revoked one can; all tokens of the tenant end where it
+// leaves the active state.
 func (r TenantRow) Change(change func(*sallyport.Tenant) error) (TenantRow, error) {
 	t, err := r.Value()
 	if err != nil {
@@ -79,18 +81,23 @@ func (r TenantRow) Change(change func(*sallyport.Tenant) error) (TenantRow, erro
 	if err != nil {
 		return r, err
 	}
+	after.Epoch = r.Epoch
 	if after.API != r.API || after.ID != r.ID {
 		return r, fmt.Errorf("%s cannot change its api or id", r)
 	}
 	if after != r && r.State == sallyport.Revoked.String() {
 		return r, fmt.Errorf("%s %w", r, sallyport.ErrFinal)
 	}
+	if active := sallyport.Active.String(); r.State == active && after.State != active {
+		after.Epoch++
+	}
 	return after, nil
 }
 
 // ChangedRoles returns the names of the tenant's own roles that the change from
 // r to after makes, takes away, or gives another set of scopes. The personal
-// access tokens of who holds one of them end with it.
+// access tokens and grants of who holds one of them end with it, and so do the
+// tokens that were made from credentials that hold one.
 func (r TenantRow) ChangedRoles(after TenantRow) (names []string, err error) {
 	was, err := decodeLists(r.Roles)
 	if err != nil {

@@ -70,6 +70,10 @@ type demo struct {
 				Permissions []string
 				State       string
 			}
+			Clients []struct {
+				ClientID string `json:"client_id"`
+				Secret   string `json:"client_secret"`
+			}
 		}
 	}
 
@@ -265,4 +269,21 @@ func (d *demo) key(t testing.TB, api, tenant string, flags ...string) (k made) {
 		t.Fatalf("key create printed %q: %v", out, err)
 	}
 	return k
+}
+
+// token exchanges a key for the header line that carries a token.
+func (d *demo) token(t testing.TB, url, key string) (line string) {
+	t.Helper()
+	a, err := d.try("POST", url+"/v2/auth/token/access", `{"api_key": "`+key+`"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &answer); err != nil || a.status != 200 || answer.AccessToken == "" || answer.ExpiresIn != 900 {
+		t.Fatalf("exchange: %d %s", a.status, a.body)
+	}
+	return "Authorization: Bearer " + answer.AccessToken
 }

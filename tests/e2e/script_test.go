@@ -18,6 +18,7 @@ import (
 //	X-API-Key: {{free.read}}     headers; {{…}} is a name of names
 //
 //	{"a": 1}                     a body, after an empty line, if it begins with {
+//	> a=1&b=2                    or one of a form
 //
 //	HTTP 200                     the status
 //	X-RateLimit-Limit: 60        a header, exactly once, with this value
@@ -74,6 +75,9 @@ func parseSteps(text string) (steps []step, err error) {
 			if s.status, err = strconv.Atoi(trimmed[5:]); err != nil {
 				return nil, fmt.Errorf("line %d: %w", i+1, err)
 			}
+		case s.status == 0 && strings.HasPrefix(line, "> "):
+			s.body += trimmed[2:]
+			s.headers = append(s.headers, "Content-Type: application/x-www-form-urlencoded")
 		case s.status == 0 && (s.body != "" || strings.HasPrefix(line, "{")):
 			s.body += line
 		case s.status == 0:
@@ -105,7 +109,8 @@ type names []string
 
 func (n names) Replace(s string) string { return strings.NewReplacer(n...).Replace(s) }
 
-// names returns the keys of each tenant by its plan, and the tenant's id.
+// names returns the keys and the client of each tenant by its plan, and the
+// tenant's id.
 func (d *demo) names(api string) (pairs names) {
 	for _, t := range d.APIs[api].Tenants {
 		plan := t.Plan
@@ -115,6 +120,9 @@ func (d *demo) names(api string) (pairs names) {
 		pairs = append(pairs, "{{"+plan+".id}}", t.ID)
 		for i, name := range []string{"all", "read", "read2"} {
 			pairs = append(pairs, "{{"+plan+"."+name+"}}", t.Keys[i].Key, "{{"+plan+"."+name+".id}}", t.Keys[i].KeyID)
+		}
+		for _, c := range t.Clients {
+			pairs = append(pairs, "{{"+plan+".client}}", c.ClientID, "{{"+plan+".client.secret}}", c.Secret)
 		}
 	}
 	return pairs
@@ -202,7 +210,7 @@ func (d *demo) runStep(t *testing.T, api string, s step, names *names) {
 		if !ok {
 			fail("the body has no text called %s", keep[1])
 		}
-		*names = append(*names, keep[0], value)
+		*names = append([]string{keep[0], value}, *names...) // of two of a name the last counts
 	}
 }
 

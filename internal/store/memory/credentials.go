@@ -32,7 +32,7 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 		all := make([]sallyport.Imported, len(rows))
 		for i, r := range rows {
 			var err error
-			if known, ok := t.secrets[r.Digest]; ok {
+			if known, ok := t.secrets[r.Digest]; ok { // never of what has no digest
 				all[i], err = r.Known(t.credentials[t.at(known.credential)])
 			} else {
 				all[i], err = sallyport.Imported{ID: r.ID}, t.insert(r)
@@ -67,7 +67,9 @@ func (t *tables) insert(r store.Creation) error {
 		return err
 	}
 	t.credentials = append(t.credentials, r.CredentialRow)
-	t.secrets[r.Digest] = secret{credential: r.ID, pepper: r.Pepper}
+	if r.HasSecret() {
+		t.secrets[r.Digest] = secret{credential: r.ID, pepper: r.Pepper}
+	}
 	return nil
 }
 
@@ -126,7 +128,8 @@ func (s *Store) Credentials(ctx context.Context, f sallyport.CredentialFilter) (
 
 // owned reports whether f selects r by what never changes.
 func owned(f sallyport.CredentialFilter, r store.CredentialRow) bool {
-	return (f.API == "" || f.API == r.API) && (f.Tenant == "" || f.Tenant == r.Tenant) && (f.User == "" || f.User == r.User)
+	return (f.API == "" || f.API == r.API) && (f.Tenant == "" || f.Tenant == r.Tenant) && (f.User == "" || f.User == r.User) &&
+		(f.Client == "" || f.Client == r.ClientID)
 }
 
 func selects(f sallyport.CredentialFilter, r store.CredentialRow) bool {
@@ -150,8 +153,20 @@ func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, un
 			}
 		}
 		t.credentials[at] = after.Credential
+		t.follow(before, after)
 		return after, nil
 	}))
+}
+
+// follow does what comes with the change of a credential.
+func (t *tables) follow(before, after store.Found) {
+	id := after.Credential.ID
+	if after.Secretless() {
+		maps.DeleteFunc(t.secrets, func(_ sallyport.Digest, s secret) bool { return s.credential == id })
+	}
+	if before.Credential.EndsGrants(after.Credential) {
+		t.end(store.CauseClient, func(c store.CredentialRow) bool { return c.ClientID == id })
+	}
 }
 
 func (s *Store) RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (*sallyport.Credential, error) {

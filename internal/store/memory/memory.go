@@ -1,6 +1,6 @@
-// Package memory keeps tenants, users, credentials and admin tokens in memory:
-// the stand-in for a store in tests, held to the same contract (storetest). It
-// does what the contract says in the plainest way.
+// Package memory keeps in memory what a store keeps: the stand-in for one in
+// tests, held to the same contract (storetest). It does what the contract says in
+// the plainest way.
 //
 // It is not for a gate that runs: everything is gone with the process, what
 // looks for something walks all there is, and a write copies it.
@@ -31,6 +31,11 @@ type tables struct {
 	credentials []store.CredentialRow         // in order of creation
 	secrets     map[sallyport.Digest]secret
 	tokens      map[sallyport.Digest]store.AdminTokenRow
+
+	grantSecrets map[sallyport.Digest]store.GrantSecretRow
+	signingKeys  map[[2]string]store.SigningKeyRow // by api and id
+	revoked      map[[2]string]store.RevokedToken  // by api and id
+	senders      map[[2]string]store.SenderRow     // by api and id
 }
 
 // secret is one of a credential's.
@@ -48,6 +53,11 @@ func New() *Store {
 		users:   map[[3]string]store.UserRow{},
 		secrets: map[sallyport.Digest]secret{},
 		tokens:  map[sallyport.Digest]store.AdminTokenRow{},
+
+		grantSecrets: map[sallyport.Digest]store.GrantSecretRow{},
+		signingKeys:  map[[2]string]store.SigningKeyRow{},
+		revoked:      map[[2]string]store.RevokedToken{},
+		senders:      map[[2]string]store.SenderRow{},
 	})
 	return s
 }
@@ -56,6 +66,8 @@ func (t *tables) clone() *tables {
 	return &tables{
 		tenants: maps.Clone(t.tenants), users: maps.Clone(t.users), credentials: slices.Clone(t.credentials),
 		secrets: maps.Clone(t.secrets), tokens: maps.Clone(t.tokens),
+		grantSecrets: maps.Clone(t.grantSecrets), signingKeys: maps.Clone(t.signingKeys),
+		revoked: maps.Clone(t.revoked), senders: maps.Clone(t.senders),
 	}
 }
 
@@ -159,8 +171,17 @@ func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*s
 			return c, err
 		}
 		holders, err := store.Holders(t.usersOf(api, id), roles)
+		if err != nil {
+			return c, err
+		}
+		for _, holder := range holders {
+			at := [3]string{api, id, holder}
+			u := t.users[at]
+			u.Epoch++
+			t.users[at] = u
+		}
 		c.ended = t.endTokens(api, id, holders...)
-		return c, err
+		return c, t.growHolders(api, id, roles)
 	})
 	tenant, err := store.Value(c.row, err)
 	return tenant, c.ended, err

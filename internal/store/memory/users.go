@@ -22,6 +22,9 @@ func (s *Store) CreateUser(ctx context.Context, u sallyport.User) error {
 		if _, err := t.tenant(r.API, r.Tenant); err != nil {
 			return fmt.Errorf("create %s: %w", r, err)
 		}
+		if err := t.checkLogin(r); err != nil {
+			return fmt.Errorf("create %s: %w", r, err)
+		}
 		t.users[[3]string{r.API, r.Tenant, r.ID}] = r
 		return nil
 	})
@@ -50,6 +53,26 @@ func (s *Store) User(ctx context.Context, api, tenant, id string) (*sallyport.Us
 	return store.Value(read(ctx, s, func(t *tables) (store.UserRow, error) { return t.user(api, tenant, id) }))
 }
 
+func (s *Store) UserByLogin(ctx context.Context, api, login string) (*sallyport.User, error) {
+	return store.Value(read(ctx, s, func(t *tables) (store.UserRow, error) {
+		for _, r := range t.users {
+			if r.API == api && r.Login == login && login != "" {
+				return r, nil
+			}
+		}
+		return store.UserRow{}, fmt.Errorf("user by login: %w", sallyport.ErrNotFound)
+	}))
+}
+
+func (t *tables) checkLogin(r store.UserRow) error {
+	for _, other := range t.users {
+		if r.Login != "" && other.API == r.API && other.Login == r.Login && (other.Tenant != r.Tenant || other.ID != r.ID) {
+			return fmt.Errorf("its login: %w", sallyport.ErrConflict)
+		}
+	}
+	return nil
+}
+
 func (s *Store) Users(ctx context.Context, f sallyport.UserFilter) ([]*sallyport.User, error) {
 	if err := store.CheckUserFilter(f); err != nil {
 		return nil, err
@@ -71,6 +94,9 @@ func (s *Store) UpdateUser(ctx context.Context, api, tenant, id string, change f
 		if c.row, err = before.Change(change); err != nil {
 			return c, err
 		}
+		if err := t.checkLogin(c.row); err != nil {
+			return c, fmt.Errorf("update %s: %w", before, err)
+		}
 		t.users[[3]string{api, tenant, id}] = c.row
 		ends, err := before.EndsTokens(c.row)
 		if ends {
@@ -82,16 +108,40 @@ func (s *Store) UpdateUser(ctx context.Context, api, tenant, id string, change f
 	return u, c.ended, err
 }
 
-// endTokens revokes the personal access tokens of these users of a tenant, and
-// returns how many were not revoked before.
+// endTokens revokes the personal access tokens and grants of these users of a
+// tenant, and returns how many were not revoked before.
 func (t *tables) endTokens(api, tenant string, users ...string) (ended int) {
-	revoked := sallyport.Revoked.String()
+	return t.end(store.CauseUser, func(c store.CredentialRow) bool {
+		return c.API == api && c.Tenant == tenant && c.User != "" && slices.Contains(users, c.User) && c.EndsWithUser()
+	})
+}
+
+// end revokes the credentials that are meant, and returns how many were not
+// revoked before.
+func (t *tables) end(cause string, meant func(store.CredentialRow) bool) (ended int) {
 	for i, c := range t.credentials {
-		theirs := c.API == api && c.Tenant == tenant && c.User != "" && slices.Contains(users, c.User)
-		if theirs && c.Kind == sallyport.KindPAT && c.State != revoked {
-			t.credentials[i].State = revoked
+		if meant(c) && c.State != sallyport.Revoked.String() {
+			t.credentials[i] = c.Ended(cause)
 			ended++
 		}
 	}
 	return ended
+}
+
+// growHolders adds one to the epochs of a tenant's credentials that hold one of
+// these roles themselves.
+func (t *tables) growHolders(api, tenant string, roles []string) error {
+	for i, c := range t.credentials {
+		if c.API != api || c.Tenant != tenant || c.State == sallyport.Revoked.String() {
+			continue
+		}
+		holds, err := c.Holds(roles)
+		if err != nil {
+			return err
+		}
+		if holds {
+			t.credentials[i].Epoch++
+		}
+	}
+	return nil
 }

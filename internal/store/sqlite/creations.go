@@ -12,7 +12,8 @@ import (
 
 // CreateCredential keeps a new credential of an existing tenant (n.API and
 // n.Tenant.ID) and, where it has one, of an existing user of that tenant
-// (n.User.ID), with its secret. Its error wraps sallyport.ErrConflict where the
+// (n.User.ID), with its secret. A public client has none, and a grant is made by
+// CreateGrant alone. Epochs begin at 0. Its error wraps sallyport.ErrConflict where the
 // id or the digest exists already, in whatever API, or the name does that is to
 // be unique, and sallyport.ErrNotFound where the tenant or the user does not.
 func (s *Store) CreateCredential(ctx context.Context, n sallyport.NewCredential) error {
@@ -127,18 +128,22 @@ func insert(ctx context.Context, tx executor, r store.Creation) error {
 	} else if err != nil {
 		return err
 	}
-	if err := insertSecret(ctx, tx, r.Digest, r.ID, r.Pepper); err != nil {
-		return err
+	if r.HasSecret() {
+		if err := insertSecret(ctx, tx, r.Digest, r.ID, r.Pepper); err != nil {
+			return err
+		}
 	}
 	return noteChange(ctx, tx, "credential", r.API, r.Tenant, r.ID)
 }
 
 func insertCredential(ctx context.Context, tx executor, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO credentials (id, api, tenant, user_id, kind, name, principal, environment, access, sandbox,
-		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, plan, overrides, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		scopes, roles, state, prefix, last4, unchecked, allowed_ips, attributes, plan, overrides,
+		client_id, client, cause, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.API, r.Tenant, r.User, r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides, r.CreatedAt, r.ExpiresAt)
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides,
+		r.ClientID, r.Client, r.Cause, r.CreatedAt, r.ExpiresAt)
 	return err
 }
 

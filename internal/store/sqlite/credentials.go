@@ -13,7 +13,8 @@ import (
 // The columns of a store.Found, in the order of foundFields.
 const (
 	credentialColumns = `c.id, c.api, c.tenant, c.user_id, c.kind, c.name, c.principal, c.environment, c.access, c.sandbox,
-		c.scopes, c.roles, c.state, c.prefix, c.last4, c.unchecked, c.allowed_ips, c.attributes, c.plan, c.overrides, c.created_at, c.expires_at, ` +
+		c.scopes, c.roles, c.state, c.prefix, c.last4, c.unchecked, c.allowed_ips, c.attributes, c.plan, c.overrides,
+		c.client_id, c.client, c.epoch, c.cause, c.created_at, c.expires_at, ` +
 		tenantColumns + `, ` + userColumns
 
 	besideCredential = ` JOIN tenants t ON t.api = c.api AND t.id = c.tenant
@@ -31,13 +32,14 @@ func foundFields(f *store.Found) []any {
 	c := &f.Credential
 	fields := append([]any{
 		&c.ID, &c.API, &c.Tenant, &c.User, &c.Kind, &c.Name, &c.Principal, &c.Environment, &c.Access, &c.Sandbox,
-		&c.Scopes, &c.Roles, &c.State, &c.Prefix, &c.Last4, &c.Unchecked, &c.AllowedIPs, &c.Attributes, &c.Plan, &c.Overrides, &c.CreatedAt, &c.ExpiresAt,
+		&c.Scopes, &c.Roles, &c.State, &c.Prefix, &c.Last4, &c.Unchecked, &c.AllowedIPs, &c.Attributes, &c.Plan, &c.Overrides,
+		&c.ClientID, &c.Client, &c.Epoch, &c.Cause, &c.CreatedAt, &c.ExpiresAt,
 	}, tenantFields(&f.Tenant)...)
 	return append(fields, userFields(&f.User)...)
 }
 
-// Credential returns a credential, with its tenant, its user and its networks
-// compiled, as all that return one do. api and tenant "" are any, for
+// Credential returns a credential, with its tenant, its user (but for the
+// password) and its networks compiled, as all that return one do. api and tenant "" are any, for
 // administrators: an id exists once in the whole store. Its error wraps
 // sallyport.ErrNotFound where there is none, and in the same words where it is
 // another tenant's or another API's.
@@ -59,7 +61,7 @@ func readCredential(ctx context.Context, q querier, api, tenant, id string) (f s
 // Credentials lists credentials, the newest first, those older than f.After
 // (100 if f.Limit is 0, at most 1000). Credentials made or changed meanwhile do
 // not disturb the pages. Its error wraps sallyport.ErrNotFound where f.After is
-// none of f's API, tenant and user.
+// none of f's API, tenant, user and client.
 func (s *Store) Credentials(ctx context.Context, f sallyport.CredentialFilter) ([]*sallyport.Credential, error) {
 	list, err := store.Values(await(ctx, s, func() ([]store.Found, error) {
 		before := int64(math.MaxInt64)
@@ -104,6 +106,10 @@ func owned(f sallyport.CredentialFilter) condition {
 	if f.User != "" {
 		where.text += ` AND c.user_id <> ''` // for the index, which holds no others
 	}
+	where.equal("c.client_id", f.Client)
+	if f.Client != "" {
+		where.text += ` AND c.client_id <> ''` // likewise
+	}
 	return where
 }
 
@@ -134,7 +140,12 @@ func (w *condition) state(column string, s sallyport.State) {
 // sallyport.ErrFinal where the credential is revoked and change would alter
 // anything, sallyport.ErrConflict where uniqueName is asked for and change
 // gives it the name of another credential of its tenant that is not revoked.
-// Its user cannot change. change must not call the store.
+// Its user cannot change, nor its client, nor whether it is a client or a grant.
+// What change does to the epoch is not kept: that grows where the credential
+// leaves the active state or has another set of roles. A cause that was there
+// before goes with the state that it is of. Where a client is revoked, the same
+// transaction revokes its grants; where one is made public, it forgets its
+// secrets. change must not call the store.
 func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, uniqueName bool, change func(*sallyport.Credential) error) (*sallyport.Credential, error) {
 	f, _, err := update(ctx, s, store.CredentialRow{ID: id},
 		func(tx *sql.Tx) (store.Found, error) { return readCredential(ctx, tx, api, tenant, id) },
@@ -145,19 +156,36 @@ func (s *Store) UpdateCredential(ctx context.Context, api, tenant, id string, un
 					return 0, err
 				}
 			}
-			return 0, writeCredential(ctx, tx, after.Credential)
+			return 0, writeChanged(ctx, tx, before, after)
 		},
 	)
 	return store.Value(f, err)
 }
 
+// writeChanged keeps a credential after a change, and what comes with that.
+func writeChanged(ctx context.Context, tx *sql.Tx, before, after store.Found) error {
+	if err := writeCredential(ctx, tx, after.Credential); err != nil {
+		return err
+	}
+	if after.Secretless() && !before.Secretless() {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM secrets WHERE credential_id = ?`, after.Credential.ID); err != nil {
+			return err
+		}
+	}
+	if before.Credential.EndsGrants(after.Credential) {
+		return endGrants(ctx, tx, after.Credential)
+	}
+	return nil
+}
+
 func writeCredential(ctx context.Context, tx *sql.Tx, r store.CredentialRow) error {
 	_, err := tx.ExecContext(ctx, `UPDATE credentials SET kind = ?, name = ?, principal = ?, environment = ?, access = ?, sandbox = ?,
 		scopes = ?, roles = ?, state = ?, prefix = ?, last4 = ?, unchecked = ?, allowed_ips = ?, attributes = ?, plan = ?, overrides = ?,
-		created_at = ?, expires_at = ?
+		client = ?, epoch = ?, cause = ?, created_at = ?, expires_at = ?
 		WHERE id = ?`,
 		r.Kind, r.Name, r.Principal, r.Environment, r.Access, r.Sandbox,
-		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides, r.CreatedAt, r.ExpiresAt,
+		r.Scopes, r.Roles, r.State, r.Prefix, r.Last4, r.Unchecked, r.AllowedIPs, r.Attributes, r.Plan, r.Overrides,
+		r.Client, r.Epoch, r.Cause, r.CreatedAt, r.ExpiresAt,
 		r.ID)
 	if err != nil {
 		return err

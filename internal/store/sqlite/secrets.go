@@ -57,9 +57,10 @@ func (s *Store) Digests(ctx context.Context, yield func(sallyport.Digest) error)
 // returns it as it then is; api and tenant "" are any. Each old secret ends
 // where sallyport.Roll says, or earlier where it or the credential was to end
 // earlier; those that had ended are forgotten. roll may change Last4, Unchecked
-// and ExpiresAt, and must not call the store. An error of roll is returned as
-// it is, and nothing is changed; else the error wraps sallyport.ErrNotFound as
-// that of Credential does, sallyport.ErrFinal where the credential is revoked,
+// and ExpiresAt, and must not call the store; the epoch grows. A grant and a
+// public client have nothing to roll. An error of roll is returned as it is,
+// and nothing is changed; else the error wraps sallyport.ErrNotFound as that of
+// Credential does, sallyport.ErrFinal where the credential is revoked,
 // sallyport.ErrConflict where the digest exists already.
 func (s *Store) RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (*sallyport.Credential, error) {
 	r, _, err := update(ctx, s, store.CredentialRow{ID: id},

@@ -1,5 +1,5 @@
-// Package sqlite keeps tenants, users, credentials and admin tokens in one
-// SQLite file: the embedded default, for a gate on one machine.
+// Package sqlite keeps tenants, users, credentials, grants, signing keys, senders
+// of webhooks and admin tokens in one SQLite file: the embedded default, for a gate on one machine.
 //
 // It is not for several machines, nor for a file on a network file system;
 // that is what PostgreSQL is for. It keeps digests, never a secret, and knows

@@ -252,6 +252,8 @@ func TestSpoiltRowsAreRefused(t *testing.T) {
 		"access = 'all'", "state = 'valid'", "scopes = 'x'", "allowed_ips = '[\"everywhere\"]'", "sandbox = 7", "expires_at = 9.5e300",
 		"roles = '{}'", "attributes = '[]'", "overrides = '[]'", `overrides = '{"a":{"windows":[{"max":1,"seconds":1}],"unlimited":true}}'`,
 		`overrides = '{"b":{"windows":[{"max":1,"seconds":0,"calendar":"year"}]}}'`, `overrides = '{"c":{"windows":[{"max":1,"seconds":1,"algorithm":"leaky"}]}}'`, "unchecked = 2", "user_id = 'u9'",
+		"epoch = -1", "kind = 'client'", "kind = 'grant'", "kind = 'token'", "client_id = 'c1'", "client = '{}'", "kind = 'client', client = '[]'",
+		"client_id = 'c2', client = '{}', kind = 'client'", "kind = 'grant', client_id = 'c1'",
 	} {
 		if err := s.CreateCredential(t.Context(), testNew(spoil)); err != nil {
 			t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 )
 
 // The columns of a tenant, in the order of tenantFields.
-const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.overrides, t.roles, t.attributes, t.created_at`
+const tenantColumns = `t.api, t.id, t.name, t.plan, t.state, t.limits, t.overrides, t.roles, t.attributes, t.epoch, t.created_at`
 
 func tenantFields(r *store.TenantRow) []any {
-	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.Overrides, &r.Roles, &r.Attributes, &r.CreatedAt}
+	return []any{&r.API, &r.ID, &r.Name, &r.Plan, &r.State, &r.Limits, &r.Overrides, &r.Roles, &r.Attributes, &r.Epoch, &r.CreatedAt}
 }
 
 // CreateTenant keeps a new tenant. Its error wraps sallyport.ErrConflict where
@@ -91,11 +91,13 @@ func collect[R any](rows *sql.Rows, err error, fields func(*R) []any) (list []R,
 }
 
 // UpdateTenant changes a tenant, read and written in one transaction, and
-// returns it as it then is. Where that makes, takes away or redefines roles of
-// the tenant's own (a definition is a set of scopes), the same transaction
-// revokes the personal access tokens of its users who hold one of those; ended
-// is how many were not revoked before. An error of change is returned as it is,
-// and nothing is changed; else the error wraps sallyport.ErrNotFound where
+// returns it as it then is. Its epoch grows where it leaves the active state.
+// Where that makes, takes away or redefines roles of the tenant's own (a definition
+// is a set of scopes), the same transaction revokes the personal access tokens and
+// grants of its users who hold one of those, and the epochs grow of these users and
+// of the credentials that hold one themselves; ended is how many were not revoked
+// before. An error of change is returned as it is, and nothing is changed; what it
+// does to the epoch is not kept. Else the error wraps sallyport.ErrNotFound where
 // there is no such tenant, sallyport.ErrFinal where it is revoked and change
 // would alter anything. change must not call the store.
 func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error) {
@@ -111,9 +113,9 @@ func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*s
 }
 
 func writeTenant(ctx context.Context, tx *sql.Tx, before, r store.TenantRow) (ended int, err error) {
-	_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, overrides = ?, roles = ?, attributes = ?, created_at = ?
+	_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = ?, plan = ?, state = ?, limits = ?, overrides = ?, roles = ?, attributes = ?, epoch = ?, created_at = ?
 		WHERE api = ? AND id = ?`,
-		r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.CreatedAt, r.API, r.ID)
+		r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.Epoch, r.CreatedAt, r.API, r.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -133,5 +135,11 @@ func writeTenant(ctx context.Context, tx *sql.Tx, before, r store.TenantRow) (en
 	if err != nil {
 		return 0, err
 	}
-	return endTokens(ctx, tx, r.API, r.ID, holders...)
+	if err := growUsers(ctx, tx, r.API, r.ID, holders); err != nil {
+		return 0, err
+	}
+	if ended, err = endTokens(ctx, tx, r.API, r.ID, holders...); err != nil {
+		return 0, err
+	}
+	return ended, growHolders(ctx, tx, r.API, r.ID, roles)
 }

@@ -111,6 +111,54 @@ func parallelNames(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
+// parallelUses: of those who come with one secret at once, one gets what follows
+// it; the others end the grant, and with it what the first has got.
+func parallelUses(t *testing.T, ctx context.Context, s Store) {
+	mustGrant(t, ctx, s, "g1")
+	var won, reused atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			_, err := s.UseGrantSecret(ctx, digest("g1 code"), created, func(*sallyport.Credential, sallyport.GrantSecret) ([]sallyport.GrantSecret, error) {
+				return []sallyport.GrantSecret{refresh(fmt.Sprint("r", i))}, nil
+			})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, sallyport.ErrReused):
+				reused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || reused.Load() != 7 {
+		t.Errorf("got %d winners and %d reused, want 1 and 7", won.Load(), reused.Load())
+	}
+	wantGrant(t, ctx, s, "g1", sallyport.Revoked, 1)
+}
+
+// parallelSigningKeys: who finds no key and makes one is alone in that.
+func parallelSigningKeys(t *testing.T, ctx context.Context, s Store) {
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			switch err := s.CreateSigningKey(ctx, signingKey(fmt.Sprint("s", i)), nil); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, sallyport.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if keys, err := s.SigningKeys(ctx, "orders"); won.Load() != 1 || len(keys) != 1 || err != nil {
+		t.Errorf("got %d winners and %d keys, %v, want 1 and 1", won.Load(), len(keys), err)
+	}
+}
+
 // deadlineOfWriters: while one change takes its time, others leave at their
 // deadline with its error, nobody who reads waits, and what left did nothing.
 func deadlineOfWriters(t *testing.T, ctx context.Context, s Store) {
@@ -144,6 +192,10 @@ func deadlineOfWriters(t *testing.T, ctx context.Context, s Store) {
 		"RenewSecret":      func(ctx context.Context) error { return s.RenewSecret(ctx, digest("k1"), digest("k2"), 2) },
 		"RevokeAdminToken": func(ctx context.Context) error { return s.RevokeAdminToken(ctx, "a1") },
 		"CreateAdminToken": func(ctx context.Context) error { return s.CreateAdminToken(ctx, adminToken("a1"), digest("a1")) },
+		"CreateSigningKey": func(ctx context.Context) error { return s.CreateSigningKey(ctx, signingKey("s1"), nil) },
+		"CreateSender":     func(ctx context.Context) error { return s.CreateSender(ctx, sender("w1", "acme")) },
+		"RevokeToken":      func(ctx context.Context) error { return s.RevokeToken(ctx, "orders", "t1", created) },
+		"SweepOAuth":       func(ctx context.Context) error { _, err := s.SweepOAuth(ctx, created); return err },
 		"UpdateCredential": func(ctx context.Context) error {
 			_, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error { c.Name = "late"; return nil })
 			return err

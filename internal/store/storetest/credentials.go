@@ -47,6 +47,7 @@ func refused(t *testing.T, ctx context.Context, s Store) {
 		"a NUL in its name": func(c *sallyport.Credential) { c.Name = "\x00" },
 		"a broken role":     func(c *sallyport.Credential) { c.Roles = []string{"\xff"} },
 		"a broken fact":     func(c *sallyport.Credential) { c.Attributes = map[string]string{"\xff": ""} },
+		"a broken cause":    func(c *sallyport.Credential) { c.Cause = "\xff" },
 		"a broken plan":     func(c *sallyport.Credential) { c.Plan = "\xff" },
 		"a broken override": func(c *sallyport.Credential) { c.Overrides["\xff"] = sallyport.Windows{} },
 		"a broken zone":     overridden(sallyport.Window{Calendar: sallyport.Day, Zone: "\xff"}),
@@ -271,7 +272,7 @@ func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
 		Scopes: []string{"admin"}, Roles: []string{"clerk"}, State: sallyport.Disabled, Prefix: "x_", Last4: "zzzz",
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Attributes: map[string]string{"owner": "you"},
 		Plan: "free", Overrides: map[string]sallyport.Windows{"writes": {Unlimited: true}},
-		CreatedAt: created, ExpiresAt: created.Add(time.Hour),
+		Cause: "by a rule", CreatedAt: created, ExpiresAt: created.Add(time.Hour),
 	}, acme, nil)
 	got, err := s.UpdateCredential(ctx, "orders", "acme", "k1", false, func(c *sallyport.Credential) error {
 		same(t, c.Tenant, &acme)
@@ -282,6 +283,7 @@ func credentialUpdate(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want.Epoch = 1 // it was disabled, and has another role
 	same(t, got, &want)
 	if got, err = s.ByDigest(ctx, digest("k1")); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type Store interface {
 
 	CreateUser(ctx context.Context, u sallyport.User) error
 	User(ctx context.Context, api, tenant, id string) (*sallyport.User, error)
+	UserByLogin(ctx context.Context, api, login string) (*sallyport.User, error)
 	Users(ctx context.Context, f sallyport.UserFilter) ([]*sallyport.User, error)
 	UpdateUser(ctx context.Context, api, tenant, id string, change func(*sallyport.User) error) (u *sallyport.User, ended int, err error)
 
@@ -42,6 +44,24 @@ type Store interface {
 	RenewSecret(ctx context.Context, before, after sallyport.Digest, pepper int) error
 	Peppers(ctx context.Context) (map[int]int, error)
 
+	CreateGrant(ctx context.Context, g sallyport.Credential, code sallyport.GrantSecret) error
+	GrantByDigest(ctx context.Context, d sallyport.Digest) (c *sallyport.Credential, s sallyport.GrantSecret, spent bool, err error)
+	UseGrantSecret(ctx context.Context, d sallyport.Digest, now time.Time,
+		use func(*sallyport.Credential, sallyport.GrantSecret) ([]sallyport.GrantSecret, error)) (*sallyport.Credential, error)
+
+	SigningKeys(ctx context.Context, api string) ([]*sallyport.SigningKey, error)
+	CreateSigningKey(ctx context.Context, k sallyport.SigningKey, read []*sallyport.SigningKey) error
+	UpdateSigningKey(ctx context.Context, api, id string, change func(*sallyport.SigningKey) error) (*sallyport.SigningKey, error)
+	DeleteSigningKey(ctx context.Context, api, id string) error
+	RevokeToken(ctx context.Context, api, id string, until time.Time) error
+	TokenRevoked(ctx context.Context, api, id string) (bool, error)
+	SweepOAuth(ctx context.Context, now time.Time) (int, error)
+
+	CreateSender(ctx context.Context, w sallyport.Sender) error
+	Sender(ctx context.Context, api, id string) (*sallyport.Sender, error)
+	Senders(ctx context.Context, api, tenant, after string, limit int) ([]*sallyport.Sender, error)
+	UpdateSender(ctx context.Context, api, tenant, id string, change func(*sallyport.Sender) error) (*sallyport.Sender, error)
+
 	CreateAdminToken(ctx context.Context, t sallyport.AdminToken, d sallyport.Digest) error
 	AdminTokens(ctx context.Context) ([]*sallyport.AdminToken, error)
 	RevokeAdminToken(ctx context.Context, id string) error
@@ -51,13 +71,27 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
+// law is one thing that a store promises, and what holds it to that.
+type law struct {
+	name string
+	hold func(t *testing.T, ctx context.Context, s Store)
+}
+
 // Run holds the stores that open returns to the contract. open gives each law
 // an empty store of its own and closes it when that law's test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	laws := []struct {
-		name string
-		law  func(t *testing.T, ctx context.Context, s Store)
-	}{
+	for _, l := range slices.Concat(laws(), oauthLaws()) {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel() // most of them wait for the disk
+			hold(t, open, l.hold)
+		})
+	}
+	// This one looks at the clock: the others come after it.
+	t.Run("a deadline holds while another writes", func(t *testing.T) { hold(t, open, deadlineOfWriters) })
+}
+
+func laws() []law {
+	return []law{
 		{"an empty store has nothing", emptyStore},
 		{"a tenant comes back as it was kept", tenantRoundTrip},
 		{"a tenant exists once in an API", tenantConflict},
@@ -68,6 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 
 		{"a user comes back as it was kept", userRoundTrip},
 		{"a user exists once in a tenant", userConflict},
+		{"a login is one user's of an API", userLogins},
 		{"a user needs its tenant", userOrphan},
 		{"an active token is for an active user", userTakes},
 		{"users are listed in pages by id", userPages},
@@ -105,19 +140,49 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"admin tokens are listed and revoked", adminTokensRevoked},
 
 		{"parallel changes are all kept", parallelUpdates},
+		{"of parallel uses of a grant's secret one wins", parallelUses},
+		{"of parallel signing keys one is made", parallelSigningKeys},
 		{"of parallel creations one wins", parallelCreates},
 		{"of parallel names one wins", parallelNames},
 		{"a finished context does nothing", finishedContext},
 		{"a store outlives a change that panics", changePanics},
 	}
-	for _, l := range laws {
-		t.Run(l.name, func(t *testing.T) {
-			t.Parallel() // most of them wait for the disk
-			hold(t, open, l.law)
-		})
+}
+
+// oauthLaws are about clients, grants and tokens, and about webhooks.
+func oauthLaws() []law {
+	return []law{
+		{"a client and a grant come back as they were kept", clientRoundTrip},
+		{"a client has a secret unless it is public", clientSecrets},
+		{"what makes a client or a grant is whole", clientsRefused},
+		{"what a client may is changed and what it is is not", clientUpdate},
+		{"a grant needs its client and its user", grantOrphan},
+		{"grants are listed by their client", grantFilters},
+		{"a secret of a grant is spent once", grantSecrets},
+		{"a secret that is refused is not spent", grantSecretsRefused},
+		{"a secret that comes again ends its grant", grantReuse},
+		{"the secrets of grants are no keys", grantsApart},
+		{"grants end with their user", grantsEndWithUser},
+		{"grants end with their client", grantsEndWithClient},
+
+		{"epochs are the store's alone", epochsKept},
+		{"a credential's epoch grows with what ends its tokens", credentialEpochs},
+		{"a user's epoch grows with what ends its tokens", userEpochs},
+		{"a tenant's epoch grows when it is suspended", tenantEpochs},
+		{"epochs grow with a tenant's roles", roleEpochs},
+		{"a cause does not outlive its state", causes},
+
+		{"signing keys are kept in order", signingKeys},
+		{"a signing key is made beside those that were read", signingKeysBeside},
+		{"a signing key is changed and its key is not", signingKeyUpdate},
+		{"a revoked token is told", revokedTokens},
+		{"what nobody can use is swept away", sweeps},
+		{"a sweep is bounded", sweepBounded},
+
+		{"a sender comes back as it was kept", senderRoundTrip},
+		{"senders are listed in pages by id", senderPages},
+		{"a sender is changed and its key is not", senderUpdate},
 	}
-	// This one looks at the clock: the others come after it.
-	t.Run("a deadline holds while another writes", func(t *testing.T) { hold(t, open, deadlineOfWriters) })
 }
 
 // hold holds an empty store to law.

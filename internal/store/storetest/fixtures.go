@@ -74,7 +74,7 @@ func credential(id, tenantID string) sallyport.Credential {
 		State: sallyport.Active, Prefix: "orders_live_", Last4: "a1B2", Unchecked: true,
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
 		Attributes: map[string]string{"owner": "<me>"},
-		Plan:       "größer <&>", Overrides: overrides(),
+		Plan:       "größer <&>", Overrides: overrides(), Cause: "no cause <&>",
 		CreatedAt: created, ExpiresAt: created.Add(90 * 24 * time.Hour),
 	}
 }

@@ -56,7 +56,7 @@ func overridesChange(t *testing.T, ctx context.Context, s Store) {
 		wants(t, c.what, err, nil)
 		want(c.what, "k1")
 	}
-	k1.Last4 = "new4"
+	k1.Last4, k1.Epoch = "new4", 1
 	_, err := s.RollCredential(ctx, "", "", "k1", func(c *sallyport.Credential) (sallyport.Roll, error) {
 		c.Last4 = "new4"
 		return sallyport.Roll{Digest: digest("s2"), Pepper: 1, Now: created, OldEnd: created.Add(time.Hour)}, nil

@@ -38,11 +38,12 @@ func rolls(t *testing.T, ctx context.Context, s Store) {
 	want.Last4, want.Unchecked = "new4", false
 	roll := func(secret string, now, oldEnd time.Time) {
 		t.Helper()
+		want.Epoch++
 		got, err := s.RollCredential(ctx, "orders", "acme", "k1", func(c *sallyport.Credential) (sallyport.Roll, error) {
 			if c.ID != "k1" || c.User == nil {
 				t.Errorf("got %+v to roll", c)
 			}
-			c.Last4, c.Unchecked, c.ExpiresAt = want.Last4, want.Unchecked, want.ExpiresAt
+			c.Last4, c.Unchecked, c.ExpiresAt, c.Epoch = want.Last4, want.Unchecked, want.ExpiresAt, 100
 			return sallyport.Roll{Digest: digest(secret), Pepper: 2, Now: now, OldEnd: oldEnd}, nil
 		})
 		if err != nil {

@@ -43,7 +43,44 @@ func emptyStore(t *testing.T, ctx context.Context, s Store) {
 	_, err = s.AdminTokenByDigest(ctx, digest("a1"))
 	wants(t, "AdminTokenByDigest", err, sallyport.ErrNotFound)
 	wants(t, "RevokeAdminToken", s.RevokeAdminToken(ctx, "a1"), sallyport.ErrNotFound)
+	_, err = s.UserByLogin(ctx, "orders", "jo")
+	wants(t, "UserByLogin", err, sallyport.ErrNotFound)
+	emptyOAuth(t, ctx, s)
 	emptyLists(t, ctx, s)
+}
+
+func emptyOAuth(t *testing.T, ctx context.Context, s Store) {
+	_, _, _, err := s.GrantByDigest(ctx, digest("code"))
+	wants(t, "GrantByDigest", err, sallyport.ErrNotFound)
+	_, err = s.UseGrantSecret(ctx, digest("code"), created, func(*sallyport.Credential, sallyport.GrantSecret) ([]sallyport.GrantSecret, error) {
+		t.Error("UseGrantSecret uses a secret that is not there")
+		return nil, nil
+	})
+	wants(t, "UseGrantSecret", err, sallyport.ErrNotFound)
+	_, err = s.UpdateSigningKey(ctx, "orders", "s1", func(*sallyport.SigningKey) error {
+		t.Error("UpdateSigningKey changes a key that is not there")
+		return nil
+	})
+	wants(t, "UpdateSigningKey", err, sallyport.ErrNotFound)
+	wants(t, "DeleteSigningKey", s.DeleteSigningKey(ctx, "orders", "s1"), sallyport.ErrNotFound)
+	_, err = s.Sender(ctx, "orders", "w1")
+	wants(t, "Sender", err, sallyport.ErrNotFound)
+	_, err = s.UpdateSender(ctx, "orders", "", "w1", func(*sallyport.Sender) error {
+		t.Error("UpdateSender changes a sender that is not there")
+		return nil
+	})
+	wants(t, "UpdateSender", err, sallyport.ErrNotFound)
+	keys, err := s.SigningKeys(ctx, "orders")
+	wants(t, "SigningKeys", err, nil)
+	senders, err := s.Senders(ctx, "orders", "", "", 0)
+	wants(t, "Senders", err, nil)
+	revoked, err := s.TokenRevoked(ctx, "orders", "t1")
+	wants(t, "TokenRevoked", err, nil)
+	swept, err := s.SweepOAuth(ctx, created)
+	wants(t, "SweepOAuth", err, nil)
+	if len(keys)+len(senders)+swept != 0 || revoked {
+		t.Errorf("got %v, %v, %d swept, revoked: %v, want none", keys, senders, swept, revoked)
+	}
 }
 
 func emptyLists(t *testing.T, ctx context.Context, s Store) {
@@ -155,6 +192,7 @@ func tenantUpdate(t *testing.T, ctx context.Context, s Store) {
 	if err != nil || ended != 0 {
 		t.Fatalf("%d tokens ended, %v", ended, err)
 	}
+	want.Epoch = 1 // it was disabled
 	same(t, got, &want)
 	if got, err = s.Tenant(ctx, "orders", "acme"); err != nil {
 		t.Fatal(err)

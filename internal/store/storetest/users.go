@@ -16,6 +16,7 @@ func userRoundTrip(t *testing.T, ctx context.Context, s Store) {
 	for _, want := range []sallyport.User{
 		user("u1", "acme"),
 		{ID: "u2", API: "orders", Tenant: "acme", State: sallyport.Disabled},
+		{ID: "u3", API: "orders", Tenant: "acme", State: sallyport.Active, Login: "jo@<&>", Password: "$argon2id$v=19$x"},
 		{ID: "u1", API: "orders", Tenant: "other", State: sallyport.Revoked}, // the same id in another tenant
 		{ID: "u1", API: "parcels", Tenant: "acme", State: sallyport.Active},
 	} {
@@ -34,6 +35,8 @@ func userRoundTrip(t *testing.T, ctx context.Context, s Store) {
 		"a broken name":   func(u *sallyport.User) { u.Name = "\xff" },
 		"a broken role":   func(u *sallyport.User) { u.Roles = []string{"\x00"} },
 		"a broken switch": func(u *sallyport.User) { u.Off = []string{"\xff"} },
+		"a broken login":  func(u *sallyport.User) { u.Login = "\xff" },
+		"a broken hash":   func(u *sallyport.User) { u.Password = "\x00" },
 		"a broken fact":   func(u *sallyport.User) { u.Attributes = map[string]string{"a": "\xff"} },
 	} {
 		bad := user("bad", "acme")
@@ -156,6 +159,7 @@ func userUpdate(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want.Epoch = 1 // it was disabled, and has another role
 	same(t, got, &want)
 	for what, change := range map[string]func(*sallyport.User) error{
 		"id":       func(u *sallyport.User) error { u.ID = "u3"; return nil },

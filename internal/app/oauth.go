@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/oauth"
+	"github.com/sallyport/sallyport/internal/proof"
+	"github.com/sallyport/sallyport/internal/visit"
+	"github.com/sallyport/sallyport/ratelimit"
+)
+
+// openOAuth makes what issues and verifies tokens.
+func (a *App) openOAuth() {
+	a.keyring = oauth.NewKeyring(a.store, a.hasher, a.now)
+	verifier := &oauth.Verifier{Keys: a.keyring, Store: a.store}
+	a.authorizer.AcceptTokens(verifier)
+	a.oauth = &oauth.Server{
+		Credentials: a.authorizer, Store: a.store, Verifier: verifier, Keys: a.keyring,
+		Limiter: ratelimit.Limiter{Counters: a.counters}, Changed: a.finder, Log: a.log,
+	}
+}
+
+// endpoints serves what APIs mount on their own paths.
+func (a *App) endpoints(keys *admin.Handler) http.HandlerFunc {
+	door := &visit.Door{Keys: []proof.Key{a.hasher.Derive(proof.Purpose)}, Policy: a.policy.Load, Now: a.now, Log: a.log}
+	for _, older := range a.hasher.Older() {
+		door.Keys = append(door.Keys, older.Derive(proof.Purpose))
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := door.Enter(w, r)
+		switch {
+		case v == nil:
+		case v.Operation.Serve == sallyport.ServeKeys:
+			keys.ServeKeys(v)
+		case oauth.Serves(v.Operation.Serve):
+			a.oauth.Serve(v)
+		default:
+			v.Refuse(sallyport.KindUnavailable, visit.Refusal{})
+		}
+	}
+}
+
+const (
+	keepKeysEvery = time.Minute
+	keepKeysFor   = 10 * time.Second
+)
+
+// keepKeys sees to it that every API of p has the keys to sign with that it needs.
+func (a *App) keepKeys(p *sallyport.Policy) error {
+	ctx, cancel := context.WithTimeout(context.Background(), keepKeysFor)
+	defer cancel()
+	for _, api := range p.APIs {
+		if err := a.keyring.Keep(ctx, api); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepTokens keeps keys and sweeps up what has ended, until ctx ends.
+func (a *App) keepTokens(ctx context.Context) {
+	every(ctx, keepKeysEvery, func() {
+		if err := a.keepKeys(a.policy.Load()); err != nil {
+			a.log.Error("signing keys were not looked after", "error", err)
+		}
+		if _, err := a.store.SweepOAuth(ctx, a.now()); err != nil && ctx.Err() == nil {
+			a.log.Error("ended tokens were not swept up", "error", err)
+		}
+	})
+}
