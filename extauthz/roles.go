@@ -4,8 +4,11 @@ import "github.com/sallyport/sallyport"
 
 // permits reports whether c has one of the scopes in granted. It is judged by
 // the roles as they are now: a role is a name, and what it permits stands in
-// the policy or with the tenant.
+// the policy or with the tenant. A token has no more than was granted it.
 func (a *apiRules) permits(c *sallyport.Credential, granted []string) bool {
+	if c.Token != nil && c.Token.Granted != nil && !holdsOne(c.Token.Granted, granted) {
+		return false
+	}
 	if c.User == nil {
 		return holdsOne(c.Scopes, granted) || a.rolesHold(c.Tenant, c.Roles, granted)
 	}
