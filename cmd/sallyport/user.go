@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -40,10 +41,16 @@ const userUse = " --api NAME --tenant ID --id ID"
 func (r *remote) userCreate() *cobra.Command {
 	var in admin.NewUser
 	var name userName
+	var withPassword bool
 	c := call[admin.User]{
 		use: "create" + userUse, short: "Make a user or service account",
-		do: func(ctx context.Context, c *admin.Client, _ []string) (admin.User, error) {
+		do: func(ctx context.Context, c *admin.Client, _ []string) (_ admin.User, err error) {
 			in.API, in.Tenant, in.ID = name.api, name.tenant, name.id
+			if withPassword {
+				if in.Password, err = r.readPassword(); err != nil {
+					return admin.User{}, err
+				}
+			}
 			return c.CreateUser(ctx, in)
 		},
 		text: showUser,
@@ -51,6 +58,8 @@ func (r *remote) userCreate() *cobra.Command {
 	name.flags(c)
 	f := c.Flags()
 	f.StringVar(&in.Name, "name", "", "a name for people")
+	f.StringVar(&in.Login, "login", "", "by which it signs in, such as an e-mail address")
+	f.BoolVar(&withPassword, "password-stdin", false, "read its password from standard input; a newline at its end is none of it")
 	f.BoolVar(&in.ServiceAccount, "service-account", false, "a service account, not a person")
 	f.StringArrayVar(&in.Roles, "role", nil, "a role of the API or the tenant; more than one may be given")
 	f.StringArrayVar(&in.DisabledCategories, "disable-category", nil, "a category of operations that is switched off for it; more than one may be given")
@@ -94,13 +103,26 @@ func (r *remote) userShow() *cobra.Command {
 	return c
 }
 
+// readPassword reads a password from standard input.
+func (r *remote) readPassword() (admin.Shown, error) {
+	text, err := io.ReadAll(io.LimitReader(r.s.in, 4096))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return admin.Shown(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")), nil
+}
+
 // changeUser makes a command that changes one user.
-func (r *remote) changeUser(use, short string, change func() admin.UserChange) *cobra.Command {
+func (r *remote) changeUser(use, short string, change func() (admin.UserChange, error)) *cobra.Command {
 	var name userName
 	c := call[admin.ChangedUser]{
 		use: use + userUse, short: short,
 		do: func(ctx context.Context, c *admin.Client, _ []string) (admin.ChangedUser, error) {
-			return c.ChangeUser(ctx, name.api, name.tenant, name.id, change())
+			in, err := change()
+			if err != nil {
+				return admin.ChangedUser{}, err
+			}
+			return c.ChangeUser(ctx, name.api, name.tenant, name.id, in)
 		},
 		text: func(w io.Writer, u admin.ChangedUser) {
 			showUser(w, u.User)
@@ -112,20 +134,32 @@ func (r *remote) changeUser(use, short string, change func() admin.UserChange) *
 }
 
 func (r *remote) userUpdate() *cobra.Command {
-	var name string
+	var name, login string
+	var withPassword bool
 	var roles, categories []string
 	var attributes pairs
 	var c *cobra.Command
-	c = r.changeUser("update", "Change a user. Other roles end its personal access tokens for good", func() admin.UserChange {
-		return admin.UserChange{
+	c = r.changeUser("update", "Change a user. Other roles end its tokens for good", func() (in admin.UserChange, err error) {
+		in = admin.UserChange{
 			Name:               changed(c, "name", name),
 			Roles:              changed(c, "role", withoutEmpty(roles)),
 			DisabledCategories: changed(c, "disable-category", withoutEmpty(categories)),
 			Attributes:         changed(c, "attribute", map[string]string(attributes)),
+			Login:              changed(c, "login", login),
 		}
+		if withPassword {
+			text, err := r.readPassword()
+			if err != nil {
+				return in, err
+			}
+			in.Password = admin.Some(text)
+		}
+		return in, nil
 	})
 	f := c.Flags()
 	f.StringVar(&name, "name", "", "a name for people")
+	f.StringVar(&login, "login", "", "by which it signs in; empty lifts it")
+	f.BoolVar(&withPassword, "password-stdin", false, "read its new password from standard input")
 	f.StringArrayVar(&roles, "role", nil, "all of its roles, in place of those before; empty lifts them")
 	f.StringArrayVar(&categories, "disable-category", nil, "all categories that are switched off, in place of those before; empty lifts them")
 	attributeFlag(c, &attributes, allAttributes)
@@ -133,7 +167,7 @@ func (r *remote) userUpdate() *cobra.Command {
 }
 
 func (r *remote) userState(use, short, state string) *cobra.Command {
-	return r.changeUser(use, short, func() admin.UserChange { return admin.UserChange{State: admin.Some(state)} })
+	return r.changeUser(use, short, func() (admin.UserChange, error) { return admin.UserChange{State: admin.Some(state)}, nil })
 }
 
 func showUser(w io.Writer, u admin.User) {
@@ -146,6 +180,13 @@ func showUser(w io.Writer, u admin.User) {
 	}
 	row(w, "roles", strings.Join(u.Roles, ", "))
 	row(w, "disabled categories", strings.Join(u.DisabledCategories, ", "))
+	if u.Login != "" {
+		password := "no password"
+		if u.HasPassword {
+			password = "with a password"
+		}
+		row(w, "login", u.Login+" ("+password+")")
+	}
 	row(w, "state", u.State)
 	attributeRows(w, u.Attributes)
 	row(w, "created", stamp(&u.CreatedAt))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/password"
 )
 
 const (
@@ -61,6 +62,8 @@ type Options struct {
 	Limits  Limits                                                     // the counters; nil: nobody sees or steers them here
 	Version string
 	Log     *slog.Logger
+
+	Passwords *password.Hasher // nil: one of its own, that does one at a time
 }
 
 // Handler serves everything under /admin/.
@@ -74,8 +77,10 @@ type Handler struct {
 	explain func(context.Context, ExplainRequest) (Explanation, error)
 	limits  Limits
 	version string
-	started time.Time
-	log     *slog.Logger
+
+	passwords *password.Hasher
+	started   time.Time
+	log       *slog.Logger
 
 	auth authenticator
 	mux  *http.ServeMux
@@ -92,6 +97,10 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{
 		store: o.Store, changed: o.Changed, policy: o.Policy, hasher: o.Hasher, now: o.Now,
 		reload: o.Reload, explain: o.Explain, limits: o.Limits, version: o.Version, started: o.Now().UTC(), log: o.Log, mux: http.NewServeMux(),
+		passwords: o.Passwords,
+	}
+	if h.passwords == nil {
+		h.passwords = password.NewHasher(1)
 	}
 	forms, err := apikey.Compile(tokenForms)
 	if err != nil {

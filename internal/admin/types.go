@@ -52,6 +52,8 @@ type User struct {
 	Roles              []string          `json:"roles" nullable:"false"`
 	DisabledCategories []string          `json:"disabled_categories" nullable:"false" doc:"Categories of operations that are switched off for it"`
 	Attributes         map[string]string `json:"attributes" nullable:"false"`
+	Login              string            `json:"login" doc:"By which it signs in where clients ask for its consent; empty: it does not"`
+	HasPassword        bool              `json:"has_password"`
 	State              string            `json:"state" enum:"active,disabled,revoked"`
 	CreatedAt          time.Time         `json:"created_at"`
 }
@@ -72,6 +74,8 @@ type NewUser struct {
 	Roles              []string          `json:"roles,omitempty" maxItems:"64" doc:"Roles of the API or the tenant"`
 	DisabledCategories []string          `json:"disabled_categories,omitempty" maxItems:"256" doc:"Categories of the API that are switched off for it"`
 	Attributes         map[string]string `json:"attributes,omitempty" doc:"As for a tenant"`
+	Login              string            `json:"login,omitempty" maxLength:"320" doc:"By which it signs in, such as an e-mail address: one user of the API has it"`
+	Password           Shown             `json:"password,omitempty" doc:"At least 12 characters; only a hash of it is kept"`
 }
 
 // UserChange asks for changes; what is not sent stays. A disabled user, and one
@@ -81,6 +85,8 @@ type UserChange struct {
 	Roles              Optional[[]string]          `json:"roles,omitzero" maxItems:"64" doc:"All of its roles, in place of those before"`
 	DisabledCategories Optional[[]string]          `json:"disabled_categories,omitzero" maxItems:"256" doc:"All of them, in place of those before; null or [] lifts them"`
 	Attributes         Optional[map[string]string] `json:"attributes,omitzero" doc:"All of them, in place of those before; null or {} lifts them"`
+	Login              Optional[string]            `json:"login,omitzero" maxLength:"320" doc:"As for a new user; null lifts it"`
+	Password           Optional[Shown]             `json:"password,omitzero" doc:"As for a new user; null lifts it. Whoever has signed in has to do it again"`
 	State              Optional[string]            `json:"state,omitzero" doc:"active or disabled"`
 }
 

@@ -8,11 +8,14 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/password"
 )
 
 // UserStore keeps users. Errors wrap sallyport.ErrNotFound, ErrConflict or
@@ -46,6 +49,9 @@ func (h *Handler) createUser(ctx context.Context, in *struct{ Body NewUser }) (*
 		return nil, err
 	}
 	u, err := newUser(policy, t, in.Body, h.moment())
+	if err == nil {
+		u.Password, err = h.hash(ctx, in.Body.Password)
+	}
 	if err == nil {
 		err = mayMakeUser(callerOf(ctx), policy.API(u.API), t, u.Attributes)
 	}
@@ -155,11 +161,18 @@ func (h *Handler) changeUser(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, h.problem(ctx, "change user", "user", err)
 	}
+	kept, err := h.hash(ctx, value(in.Body.Password)) // before the store is held: it takes a while
+	if err != nil {
+		return nil, err
+	}
 	u, ended, err := h.store.UpdateUser(ctx, in.API, in.Tenant, in.ID, func(u *sallyport.User) error {
 		if err := ifMatch(in.IfMatch, showUser(u)); err != nil {
 			return err
 		}
 		before := u.Attributes
+		if in.Body.Password.Sent {
+			u.Password = kept
+		}
 		if err := changeUser(policy, t, u, in.Body); err != nil {
 			return err
 		}
@@ -180,6 +193,7 @@ func newUser(p *sallyport.Policy, t *sallyport.Tenant, in NewUser, now time.Time
 	var f faults
 	checkID(&f, in.ID)
 	checkText(&f, "body.name", in.Name)
+	checkLogin(&f, in.Login)
 	attributes := checkAttributes(&f, in.Attributes)
 	api := checkAPI(&f, p, in.API)
 	if api == nil {
@@ -189,8 +203,32 @@ func newUser(p *sallyport.Policy, t *sallyport.Tenant, in NewUser, now time.Time
 	return sallyport.User{
 		ID: in.ID, API: in.API, Tenant: in.Tenant, Name: in.Name, Service: in.ServiceAccount, State: sallyport.Active,
 		Roles: checkRoles(&f, api, t, in.Roles), Off: checkCategories(&f, api, in.DisabledCategories),
-		Attributes: attributes, CreatedAt: now,
+		Attributes: attributes, Login: in.Login, CreatedAt: now,
 	}, f.err()
+}
+
+// checkLogin refuses logins that look like others, or cannot be typed.
+func checkLogin(f *faults, login string) {
+	if strings.TrimSpace(login) != login || strings.ContainsFunc(login, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		f.at("body.login", "begins or ends with a space, or holds a character that is not printable")
+	}
+}
+
+// hash returns what is kept of a password; "" of none.
+func (h *Handler) hash(ctx context.Context, text Shown) (sallyport.PasswordHash, error) {
+	if text == "" {
+		return "", nil
+	}
+	var f faults
+	if err := password.Check(text.Reveal()); err != nil {
+		f.at("body.password", "%v", err)
+		return "", f.err()
+	}
+	kept, err := h.passwords.Hash(ctx, text.Reveal())
+	if err != nil {
+		return "", h.problem(ctx, "hash password", "user", err)
+	}
+	return kept, nil
 }
 
 // changeUser applies in to u, of tenant t, or says what is wrong with it.
@@ -207,12 +245,16 @@ func changeUser(p *sallyport.Policy, t *sallyport.Tenant, u *sallyport.User, in 
 	if in.Attributes.Sent {
 		u.Attributes = checkAttributes(&f, value(in.Attributes))
 	}
+	if in.Login.Sent {
+		u.Login = value(in.Login)
+		checkLogin(&f, u.Login)
+	}
 	if !in.Roles.Sent && !in.DisabledCategories.Sent {
 		return f.err() // what needs no policy is possible when the API has gone from it
 	}
 	api := p.API(u.API)
 	if api == nil {
-		f.at("body", "API %s is no longer in the configuration; only name, attributes and state can change", u.API)
+		f.at("body", "API %s is no longer in the configuration; only name, login, password, attributes and state can change", u.API)
 		return f.err()
 	}
 	if in.Roles.Sent {
@@ -272,6 +314,6 @@ func showUser(u *sallyport.User) User {
 	return User{
 		API: u.API, Tenant: u.Tenant, ID: u.ID, Name: u.Name, ServiceAccount: u.Service,
 		Roles: append([]string{}, u.Roles...), DisabledCategories: append([]string{}, u.Off...),
-		Attributes: showAttributes(u.Attributes), State: u.State.String(), CreatedAt: u.CreatedAt,
+		Attributes: showAttributes(u.Attributes), Login: u.Login, HasPassword: u.Password != "", State: u.State.String(), CreatedAt: u.CreatedAt,
 	}
 }

@@ -32,7 +32,7 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 		Store: a.store, Changed: a.finder, Policy: a.policy.Load, Hasher: a.hasher,
 		Now: o.Now, Token: apikey.NewSecret(token), Version: o.Version, Log: o.Log,
 		Reload: a.Reload, Explain: a.explain,
-		Limits: limitsAsSeen{a.counters, a.slots, o.Now},
+		Limits: limitsAsSeen{a.counters, a.slots, o.Now}, Passwords: a.oauth.Passwords,
 	})
 	if err != nil {
 		return err

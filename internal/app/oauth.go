@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/oauth"
+	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/proof"
 	"github.com/sallyport/sallyport/internal/visit"
 	"github.com/sallyport/sallyport/ratelimit"
@@ -20,6 +22,7 @@ func (a *App) openOAuth() {
 	a.authorizer.AcceptTokens(verifier)
 	a.oauth = &oauth.Server{
 		Credentials: a.authorizer, Store: a.store, Verifier: verifier, Keys: a.keyring,
+		Hasher: a.hasher, Passwords: password.NewHasher(runtime.GOMAXPROCS(0)),
 		Limiter: ratelimit.Limiter{Counters: a.counters}, Changed: a.finder, Log: a.log,
 	}
 }

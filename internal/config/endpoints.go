@@ -20,12 +20,8 @@ func (a *api) endpoint(path string, in *Endpoint) {
 	a.distinct(field(path, "plans"), "plan", in.Plans)
 
 	base := sallyport.Operation{Serve: in.Serve, Scopes: in.Scope, Weight: 1, Plans: in.Plans, Grants: in.Grants, Field: in.Field}
-	switch in.Serve {
-	case endpointKeys:
+	if in.Serve == endpointKeys {
 		base.Fields = in.Fields
-	case sallyport.ServeAuthorize:
-		base.Absent = "endpoint " + in.Serve
-		a.notice(path, "endpoint "+in.Serve+" is not served by this version: it is refused")
 	}
 	if slices.Contains(issuing, in.Serve) {
 		a.issues(path, in)

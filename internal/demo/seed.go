@@ -25,13 +25,26 @@ type Tenant struct {
 	Plan    string   `json:"plan"`
 	Keys    []Key    `json:"keys"`
 	Clients []Client `json:"clients"`
+	Users   []User   `json:"users"`
+}
+
+// User is a seeded user who can sign in.
+type User struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
 }
 
 // Client is a seeded OAuth client with its secret.
 type Client struct {
 	ClientID string `json:"client_id"`
 	Secret   string `json:"client_secret"`
+
+	RedirectURIs []string `json:"redirect_uris,omitempty"`
 }
+
+// redirect is where a client of the demo has its users sent back to: a port of this
+// machine where nobody listens, so that a browser shows the code in its address.
+const redirect = "http://127.0.0.1:8912/callback"
 
 // Key is a seeded key with its secret: the demo is there to show them.
 type Key struct {
@@ -52,7 +65,7 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 		plans = []string{""}
 	}
 	for _, plan := range plans {
-		t := Tenant{ID: "org_" + plan, Plan: plan, Clients: []Client{}}
+		t := Tenant{ID: "org_" + plan, Plan: plan, Clients: []Client{}, Users: []User{}}
 		if plan == "" {
 			t.ID = "org_default"
 		}
@@ -73,12 +86,8 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 			}
 			t.Keys = append(t.Keys, k)
 		}
-		if op := tokenEndpoint(api); op != nil && (len(op.Plans) == 0 || slices.Contains(op.Plans, plan)) {
-			client, err := s.client(ctx, rights{"everything", everything(api)})
-			if err != nil {
-				return nil, fmt.Errorf("seed client of %s: %w", t.ID, err)
-			}
-			t.Clients = append(t.Clients, client)
+		if err := s.oauth(ctx, &t); err != nil {
+			return nil, fmt.Errorf("seed OAuth of %s: %w", t.ID, err)
 		}
 		tenants = append(tenants, t)
 	}
@@ -134,29 +143,56 @@ func (s *seeder) key(ctx context.Context, r rights, number int) (k Key, err erro
 	return Key{KeyID: made.KeyID, Key: made.Secret.Reveal(), Permissions: r.scopes, State: made.State}, nil
 }
 
-// tokenEndpoint is where clients of api get tokens for themselves; nil: nowhere.
-func tokenEndpoint(api *sallyport.API) *sallyport.Operation {
-	for _, op := range api.Operations {
-		if op.Serve == sallyport.ServeToken && slices.Contains(op.Grants, sallyport.GrantClientCredentials) {
-			return op
+// oauth makes a client, and where users can sign in one who does, if the plan of t
+// has such.
+func (s *seeder) oauth(ctx context.Context, t *Tenant) error {
+	all := rights{"everything", everything(s.api)}
+	for _, op := range s.api.Operations {
+		if len(op.Plans) > 0 && !slices.Contains(op.Plans, t.Plan) {
+			continue
+		}
+		switch op.Serve {
+		case sallyport.ServeToken:
+			client, err := s.client(ctx, all, slices.Contains(op.Grants, sallyport.GrantAuthorizationCode))
+			if err != nil {
+				return err
+			}
+			t.Clients = append(t.Clients, client)
+		case sallyport.ServeAuthorize:
+			if len(t.Users) > 0 {
+				continue // the endpoint takes two methods
+			}
+			u := User{all.name + "@" + t.ID, random()}
+			if err := s.user(ctx, all); err != nil {
+				return err
+			}
+			_, err := s.ChangeUser(ctx, s.api.Name, s.tenant, all.name, admin.UserChange{Login: admin.Some(u.Login), Password: admin.Some(admin.Shown(u.Password))})
+			if err != nil {
+				return err
+			}
+			t.Users = append(t.Users, u)
 		}
 	}
 	return nil
 }
 
-func (s *seeder) client(ctx context.Context, r rights) (Client, error) {
+// client makes a client: for users, or with rights of its own.
+func (s *seeder) client(ctx context.Context, r rights, forUsers bool) (Client, error) {
 	in := admin.NewOAuthClient{API: s.api.Name, Tenant: s.tenant, Name: "demo client, " + r.name}
-	if len(s.api.Roles) > 0 || s.api.TenantRoles {
+	switch {
+	case forUsers:
+		in.RedirectURIs = []string{redirect}
+	case len(s.api.Roles) > 0 || s.api.TenantRoles:
 		role, err := s.role(ctx, r)
 		if err != nil {
 			return Client{}, err
 		}
 		in.Roles = []string{role}
-	} else {
+	default:
 		in.Scopes = r.scopes
 	}
 	made, err := s.CreateOAuthClient(ctx, in)
-	return Client{made.ClientID, made.Secret.Reveal()}, err
+	return Client{made.ClientID, made.Secret.Reveal(), in.RedirectURIs}, err
 }
 
 // end is when a key of the form ends: never, if that may be.

@@ -35,6 +35,9 @@ func (d *Demo) showAPI(w io.Writer, api *sallyport.API) {
 		for _, c := range t.Clients {
 			fmt.Fprintf(w, "    %s  %s\n", c.ClientID, c.Secret)
 		}
+		for _, u := range t.Users {
+			fmt.Fprintf(w, "    login %s  password %s\n", u.Login, u.Password)
+		}
 	}
 	op := firstRead(api)
 	if op == nil || len(shown.Tenants) == 0 {

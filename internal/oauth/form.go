@@ -34,8 +34,17 @@ func invalidRequest(detail string) *problem {
 // a value is as good as left out.
 type form map[string]string
 
-// readForm reads the body of v as a form.
+// readForm reads the body of v as a form, beside which nothing stands in the URL.
 func readForm(v *visit.Visit) (form, *problem) {
+	f, bad := readBody(v)
+	if bad == nil && v.R.URL.RawQuery != "" { // secrets there end up in logs
+		return nil, invalidRequest("parameters belong into the body")
+	}
+	return f, bad
+}
+
+// readBody reads the body of v as a form.
+func readBody(v *visit.Visit) (form, *problem) {
 	kind, _, err := mime.ParseMediaType(v.R.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" || len(v.R.Header.Values("Content-Type")) != 1 {
 		return nil, invalidRequest("the body must be application/x-www-form-urlencoded")
@@ -48,14 +57,7 @@ func readForm(v *visit.Visit) (form, *problem) {
 	case err != nil:
 		return nil, invalidRequest("the body could not be read")
 	}
-	f, bad := parseForm(string(body))
-	if bad != nil {
-		return nil, bad
-	}
-	if v.R.URL.RawQuery != "" { // secrets there end up in logs
-		return nil, invalidRequest("parameters belong into the body")
-	}
-	return f, nil
+	return parseForm(string(body))
 }
 
 // parseForm reads text as application/x-www-form-urlencoded. Unlike net/url it

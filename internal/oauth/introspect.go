@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/visit"
@@ -30,6 +31,10 @@ type introspection struct {
 func (s *Server) serveIntrospect(ctx context.Context, v *visit.Visit) {
 	client, text, ok := s.about(ctx, v)
 	if !ok {
+		return
+	}
+	if client.Client.Public { // anybody could say that it is this one (RFC 7662 section 2.1)
+		s.refuse(v, errClient)
 		return
 	}
 	told, err := s.introspect(ctx, v, client, text)
@@ -62,11 +67,10 @@ func (s *Server) introspect(ctx context.Context, v *visit.Visit, client *sallypo
 	c, _, err := s.Verifier.Verify(ctx, v.API, text)
 	switch {
 	case errors.Is(err, sallyport.ErrNotFound):
-		return told, nil
+		return s.introspectRefresh(ctx, v, client, text)
 	case err != nil:
 		return told, err
-	case c.Tenant.ID != client.Tenant.ID, c.State != sallyport.Active, c.Expired(v.Now), c.Tenant.State != sallyport.Active,
-		c.User != nil && c.User.State != sallyport.Active:
+	case c.Tenant.ID != client.Tenant.ID, !stands(c, v.Now):
 		return told, nil
 	}
 	claims, err := s.Verifier.claims(ctx, v.API.Name, text)
@@ -85,6 +89,28 @@ func (s *Server) introspect(ctx context.Context, v *visit.Visit, client *sallypo
 	return told, nil
 }
 
+// introspectRefresh tells of a refresh token.
+func (s *Server) introspectRefresh(ctx context.Context, v *visit.Visit, client *sallyport.Credential, text string) (told introspection, err error) {
+	grant, secret, spent, err := s.grantOf(ctx, text)
+	switch {
+	case errors.Is(err, sallyport.ErrNotFound):
+		return told, nil
+	case err != nil:
+		return told, err
+	case secret.Kind != sallyport.GrantRefresh, spent, !v.Now.Before(secret.ExpiresAt), grant.API != v.API.Name, grant.Tenant.ID != client.Tenant.ID, !stands(grant, v.Now):
+		return told, nil
+	}
+	return introspection{
+		Active: true, Scope: strings.Join(grant.Scopes, " "), Client: grant.Client.ID, Username: grant.User.ID, TokenType: "refresh_token",
+		Expires: secret.ExpiresAt.Unix(), Subject: grant.Principal, Issuer: issuerURL(v),
+	}, nil
+}
+
+// stands reports whether c and whose it is are active at now.
+func stands(c *sallyport.Credential, now time.Time) bool {
+	return c.State == sallyport.Active && !c.Expired(now) && c.Tenant.State == sallyport.Active && (c.User == nil || c.User.State == sallyport.Active)
+}
+
 // serveRevoke ends a token of the client's own (RFC 7009). What is not its own, or
 // no token at all, is answered alike: it is not good for this client any more.
 func (s *Server) serveRevoke(ctx context.Context, v *visit.Visit) {
@@ -95,15 +121,35 @@ func (s *Server) serveRevoke(ctx context.Context, v *visit.Visit) {
 	claims, err := s.Verifier.claims(ctx, v.API.Name, text)
 	switch {
 	case errors.Is(err, sallyport.ErrNotFound):
-	case err != nil:
+		err = s.revokeRefresh(ctx, client, text)
+	case err == nil && claims.Client == client.ID && claims.Tenant == client.Tenant.ID:
+		if err = s.Store.RevokeToken(ctx, v.API.Name, claims.ID, claims.Expires); err == nil {
+			s.Changed.ForgetToken(v.API.Name, claims.ID)
+		}
+	}
+	if err != nil {
 		s.unavailable(v, err)
 		return
-	case claims.Client == client.ID && claims.Tenant == client.Tenant.ID:
-		if err := s.Store.RevokeToken(ctx, v.API.Name, claims.ID, claims.Expires); err != nil {
-			s.unavailable(v, err)
-			return
-		}
-		s.Changed.ForgetToken(v.API.Name, claims.ID)
 	}
 	v.W.WriteHeader(http.StatusOK)
+}
+
+// revokeRefresh ends the grant that a refresh token is of, and so all its tokens
+// (RFC 7009 §2.1).
+func (s *Server) revokeRefresh(ctx context.Context, client *sallyport.Credential, text string) error {
+	grant, _, _, err := s.grantOf(ctx, text)
+	switch {
+	case errors.Is(err, sallyport.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case grant.API != client.API || grant.Tenant.ID != client.Tenant.ID || grant.Client.ID != client.ID:
+		return nil
+	}
+	_, err = s.Store.UpdateCredential(ctx, grant.API, grant.Tenant.ID, grant.ID, false, func(c *sallyport.Credential) error {
+		c.State, c.Cause = sallyport.Revoked, "its client revoked it"
+		return nil
+	})
+	s.Changed.ForgetCredential(grant.ID)
+	return err
 }

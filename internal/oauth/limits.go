@@ -48,25 +48,42 @@ func source(address string) string {
 
 // mayTry answers, and returns false, where whoever sends v has failed too often.
 func (s *Server) mayTry(ctx context.Context, v *visit.Visit, client string) bool {
-	return s.failing(ctx, v, client, 0)
+	verdict, err := s.failures(ctx, v, client)
+	switch {
+	case err != nil:
+		v.Refuse(sallyport.KindUnavailable, visit.Refusal{})
+		return false
+	case !verdict.Allowed:
+		v.Refuse(sallyport.KindRateLimited, visit.Refusal{Verdict: verdict})
+		return false
+	}
+	return true
+}
+
+// mayLogin is mayTry for people: it returns how long to wait, and answers nothing.
+func (s *Server) mayLogin(ctx context.Context, v *visit.Visit, login string) (wait time.Duration, ok bool) {
+	verdict, err := s.failures(ctx, v, loginName(login))
+	return verdict.RetryAfter, err == nil && verdict.Allowed
+}
+
+// loginName names a login where clients are counted.
+func loginName(login string) string { return "login " + login }
+
+// failures looks at what is left of failures for v. An error is one that refuses.
+func (s *Server) failures(ctx context.Context, v *visit.Visit, client string) (sallyport.Verdict, error) {
+	verdict, err := s.Limiter.Take(ctx, v.Now, "", subjectOf(v, client), failures(v), 0)
+	switch {
+	case err != nil && (!v.API.OnFailure.QuotaOpen || sallyport.RefusesAnyway(err)):
+		return verdict, err
+	case err == nil && verdict.Known && verdict.Remaining == 0:
+		return exhausted(verdict, v.Now), nil
+	}
+	return sallyport.Verdict{Allowed: true}, nil
 }
 
 // failed counts a failure.
 func (s *Server) failed(ctx context.Context, v *visit.Visit, client string) {
 	_, _ = s.Limiter.Take(ctx, v.Now, "", subjectOf(v, client), failures(v), 1) // a failure is told anyhow
-}
-
-func (s *Server) failing(ctx context.Context, v *visit.Visit, client string, hits uint64) bool {
-	verdict, err := s.Limiter.Take(ctx, v.Now, "", subjectOf(v, client), failures(v), hits)
-	switch {
-	case err != nil && (!v.API.OnFailure.QuotaOpen || sallyport.RefusesAnyway(err)):
-		v.Refuse(sallyport.KindUnavailable, visit.Refusal{})
-		return false
-	case err == nil && verdict.Known && verdict.Remaining == 0 && hits == 0, err == nil && !verdict.Allowed:
-		v.Refuse(sallyport.KindRateLimited, visit.Refusal{Verdict: exhausted(verdict, v.Now)})
-		return false
-	}
-	return true
 }
 
 // exhausted is a look at a window that is used up, told as its refusal.

@@ -9,19 +9,37 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/visit"
 )
 
-// Store keeps what the endpoints make.
+// Store keeps what the endpoints make and read. Errors wrap sallyport.ErrNotFound,
+// ErrReused or ErrFinal where they apply.
 type Store interface {
+	ParentStore
+	Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error)
+	User(ctx context.Context, api, tenant, id string) (*sallyport.User, error)
+	UserByLogin(ctx context.Context, api, login string) (*sallyport.User, error)
+	// CreateGrant keeps a grant and the code for it.
+	CreateGrant(ctx context.Context, grant sallyport.Credential, code sallyport.GrantSecret) error
+	// GrantByDigest returns the grant of a code or refresh token, also of one that
+	// is spent or has expired.
+	GrantByDigest(ctx context.Context, d sallyport.Digest) (c *sallyport.Credential, secret sallyport.GrantSecret, spent bool, err error)
+	// UseGrantSecret spends a code or refresh token and keeps what use returns in its
+	// place. One that was spent before ends its grant, and is sallyport.ErrReused.
+	UseGrantSecret(ctx context.Context, d sallyport.Digest, now time.Time,
+		use func(*sallyport.Credential, sallyport.GrantSecret) ([]sallyport.GrantSecret, error)) (*sallyport.Credential, error)
+	UpdateCredential(ctx context.Context, api, tenant, id string, uniqueName bool, change func(*sallyport.Credential) error) (*sallyport.Credential, error)
 	// RevokeToken keeps that the token called id is revoked, until it would have
 	// expired anyhow.
 	RevokeToken(ctx context.Context, api, id string, until time.Time) error
 }
 
-// Forgetter is the instance's own memory of tokens. Each call returns when the
-// change is in force.
+// Forgetter is the instance's own memory of credentials and tokens. Each call
+// returns when the change is in force.
 type Forgetter interface {
+	ForgetCredential(id string)
 	ForgetToken(api, id string)
 }
 
@@ -31,6 +49,8 @@ type Server struct {
 	Store       Store
 	Verifier    *Verifier
 	Keys        *Keyring
+	Hasher      *apikey.Hasher
+	Passwords   *password.Hasher
 	Limiter     Limiter
 	Changed     Forgetter
 	Log         *slog.Logger
@@ -41,6 +61,7 @@ func Serves(what string) bool { return endpoints[what] != nil }
 
 var endpoints = map[string]func(*Server, context.Context, *visit.Visit){
 	sallyport.ServeToken:      (*Server).serveToken,
+	sallyport.ServeAuthorize:  (*Server).serveAuthorize,
 	sallyport.ServeExchange:   (*Server).serveExchange,
 	sallyport.ServeRevoke:     (*Server).serveRevoke,
 	sallyport.ServeIntrospect: (*Server).serveIntrospect,

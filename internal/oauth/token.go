@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,8 +45,10 @@ func (s *Server) serveToken(ctx context.Context, v *visit.Visit) {
 		bad = &problem{http.StatusBadRequest, "unauthorized_client", "the client may not use this grant type"}
 	case grant == sallyport.GrantClientCredentials:
 		bad = s.clientCredentials(ctx, v, client, f)
+	case grant == sallyport.GrantAuthorizationCode:
+		bad = s.authorizationCode(ctx, v, client, f)
 	default:
-		bad = &problem{http.StatusBadRequest, "unsupported_grant_type", "this grant type is not served here"}
+		bad = s.refresh(ctx, v, client, f)
 	}
 	if bad != nil {
 		s.refuse(v, bad)
@@ -62,7 +65,7 @@ func (s *Server) client(ctx context.Context, v *visit.Visit, f form) (*sallyport
 	if !s.mayTry(ctx, v, given.id) {
 		return nil, false
 	}
-	client, err := s.proved(ctx, v, sallyport.KindClient, given.secret)
+	client, err := s.provedClient(ctx, v, given)
 	switch {
 	case err != nil:
 		s.unavailable(v, err)
@@ -73,6 +76,24 @@ func (s *Server) client(ctx context.Context, v *visit.Visit, f form) (*sallyport
 		return nil, false
 	}
 	return client, true
+}
+
+// provedClient is proved for a client: one that is public proves nothing but that
+// it is there.
+func (s *Server) provedClient(ctx context.Context, v *visit.Visit, given claimed) (*sallyport.Credential, error) {
+	if given.secret != "" || given.id == "" {
+		return s.proved(ctx, v, sallyport.KindClient, given.secret)
+	}
+	client, err := s.Store.Credential(ctx, v.API.Name, "", given.id)
+	switch {
+	case errors.Is(err, sallyport.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case client.Kind != sallyport.KindClient || !client.Client.Public || !usable(client, v):
+		return nil, nil
+	}
+	return client, nil
 }
 
 // mayUse reports whether client may use grant at op: its tenant's plan has it, and
@@ -103,8 +124,7 @@ func (s *Server) narrowed(v *visit.Visit, c *sallyport.Credential, asked string)
 	held := v.API.Rights(&memory, c)
 	scopes := strings.Fields(asked)
 	for _, scope := range scopes {
-		known := slices.ContainsFunc(v.API.Scopes, func(s sallyport.Scope) bool { return s.Name == scope })
-		if !known || !v.API.Holds(held, scope) {
+		if !isScope(v.API, scope) || !v.API.Holds(held, scope) {
 			return nil, &problem{http.StatusBadRequest, "invalid_scope", "a scope is unknown, or the client does not hold it"}
 		}
 	}

@@ -74,6 +74,7 @@ type demo struct {
 				ClientID string `json:"client_id"`
 				Secret   string `json:"client_secret"`
 			}
+			Users []struct{ Login, Password string }
 		}
 	}
 

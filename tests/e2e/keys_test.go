@@ -48,6 +48,11 @@ func lifeOfAKey(t *testing.T, d *demo, url string) {
 	}
 	expect := func(when string, status int, path string) {
 		a, err := d.try("GET", url+path, "", "X-API-Key: "+key.Key)
+		for range 5 { // a machine that is too busy to answer in time says nothing of the key
+			if err == nil && a.status == http.StatusServiceUnavailable {
+				a, err = d.try("GET", url+path, "", "X-API-Key: "+key.Key)
+			}
+		}
 		if err != nil || a.status != status {
 			t.Errorf("%s: %d %v, want %d: %s", when, a.status, err, status, a.body)
 		}
