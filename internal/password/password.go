@@ -164,5 +164,8 @@ func parse(kept sallyport.PasswordHash) (p parsed, err error) {
 	if p.hash, err = decode(fields[5]); err != nil || len(p.hash) < 16 || len(p.hash) > 64 {
 		return p, errHash
 	}
+	if p.format() != kept { // base64 passes over line breaks
+		return p, errHash
+	}
 	return p, nil
 }
