@@ -8,12 +8,15 @@ import (
 
 // Errors that cross rooms. A store wraps ErrNotFound for what does not exist
 // or belongs to another tenant, ErrConflict for what exists already, and ErrReused
-// for what is good once and comes again.
+// for what is good once and comes again. ErrIssuerDown is of tokens whose issuer
+// could not be asked.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("already exists")
 	ErrFinal    = errors.New("is revoked, which is final")
 	ErrReused   = errors.New("was used before")
+
+	ErrIssuerDown = errors.New("the issuer of the token cannot be asked")
 )
 
 // AtIndex is an error about one item of a list, counted from 0.

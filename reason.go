@@ -53,6 +53,7 @@ const (
 
 	StoreTimeout
 	StoreFailed
+	IssuerFailed
 	CountersFailed
 	Panicked
 
@@ -134,6 +135,7 @@ var reasons = [reasonCount]struct {
 
 	StoreTimeout:   {"gate.store.timeout", KindUnavailable},
 	StoreFailed:    {"gate.store.failed", KindUnavailable},
+	IssuerFailed:   {"gate.issuer.failed", KindUnavailable}, // an outside issuer of tokens
 	CountersFailed: {"gate.counters.failed", KindUnavailable},
 	Panicked:       {"gate.panic", KindUnavailable},
 }

@@ -16,21 +16,27 @@ type OwnTokens struct {
 // or opaque ones that it is asked about.
 type Issuer struct {
 	URL        string // the iss claim
-	Keys       string // URL or file of its JWK set; "" where it is asked
+	Keys       string // https URL or file of its JWK set; "" where it is asked
 	Audience   []string
-	Algorithms []string
+	Algorithms []string      // of JWTs; none: the usual ones
 	Leeway     time.Duration // by which its clock and ours may differ
+	CA         string        // file of the certificates that its own is checked with; "": the system's
 	Introspect *Introspect   // nil: its tokens are JWTs
 	Claims     Claims
 }
 
 // Introspect is where an issuer is asked about tokens (RFC 7662), and as whom.
-// The secret lies elsewhere.
 type Introspect struct {
 	URL    string
 	Client string
+	Secret SecretPlace
+	InBody bool          // the secret is sent in the form, and not by HTTP Basic
 	Keep   time.Duration // an answer is remembered no longer than that, or than the token lives
 }
+
+// SecretPlace says where a secret is read from: a file, or a variable of the
+// environment. It never holds one.
+type SecretPlace struct{ File, Env string }
 
 // Claims says what an outside issuer's claims mean here.
 type Claims struct {

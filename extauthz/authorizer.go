@@ -182,9 +182,9 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 	return c, sallyport.Allowed
 }
 
-// Lookup finds the credential of secret, whatever may be done with it: under the current pepper, and while
-// peppers rotate under those before it. One that is found so is renewed. Its error
-// wraps sallyport.ErrNotFound where there is none.
+// Lookup finds the credential of secret, whatever may be done with it: under the
+// current pepper, and while peppers rotate under those before it. One that is found
+// so is renewed. Its error wraps sallyport.ErrNotFound where there is none.
 func (a *Authorizer) Lookup(ctx context.Context, secret string) (*sallyport.Credential, error) {
 	digest := a.hasher.Digest(secret)
 	c, err := a.finder.Find(ctx, digest)

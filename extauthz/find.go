@@ -115,7 +115,7 @@ func (f *Finder) Find(ctx context.Context, digest sallyport.Digest) (*sallyport.
 	if e, ok := f.unknown.Get(key); ok && f.good(e, &digest) {
 		return nil, sallyport.ErrNotFound
 	}
-	return f.loadFresh(ctx, digest, f.fromStore(digest))
+	return f.loadFresh(ctx, digest, f.timeout, f.fromStore(digest))
 }
 
 // fromStore is a function of its own so that a hit does not pay for its closure.
@@ -139,10 +139,10 @@ func (f *Finder) cached(digest *sallyport.Digest) (c *sallyport.Credential, know
 	return e.credential, true
 }
 
-// verify is Find for what no store knows: read makes the credential. What is
-// found to be nothing comes back as such, and not as an error.
-func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, read read) (*sallyport.Credential, error) {
-	c, err := f.loadFresh(ctx, digest, read)
+// verify is Find for what no store knows: read makes the credential, within so
+// long. What is found to be nothing comes back as such, and not as an error.
+func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, within time.Duration, read read) (*sallyport.Credential, error) {
+	c, err := f.loadFresh(ctx, digest, within, read)
 	if errors.Is(err, sallyport.ErrNotFound) {
 		return nil, nil
 	}
@@ -154,11 +154,11 @@ func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, read read)
 type read func(context.Context) (*sallyport.Credential, time.Time, error)
 
 // loadFresh loads until no change has overtaken the load, or time is up.
-func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, read read) (*sallyport.Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, within time.Duration, read read) (*sallyport.Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
-		e, err := f.load(ctx, digest, read)
+		e, err := f.load(ctx, digest, within, read)
 		switch {
 		case err != nil:
 			return nil, err
@@ -192,8 +192,8 @@ func (f *Finder) good(e *entry, digest *sallyport.Digest) bool {
 
 // load asks the store, together with all who ask for the same digest now. The
 // load itself has its own deadline and outlives a caller that leaves.
-func (f *Finder) load(ctx context.Context, digest sallyport.Digest, read read) (*entry, error) {
-	flight := f.loads.DoChan(string(digest[:]), func() (any, error) { return f.loadOnce(digest, read) })
+func (f *Finder) load(ctx context.Context, digest sallyport.Digest, within time.Duration, read read) (*entry, error) {
+	flight := f.loads.DoChan(string(digest[:]), func() (any, error) { return f.loadOnce(digest, within, read) })
 	select {
 	case r := <-flight:
 		if r.Err != nil {
@@ -205,8 +205,8 @@ func (f *Finder) load(ctx context.Context, digest sallyport.Digest, read read) (
 	}
 }
 
-func (f *Finder) loadOnce(digest sallyport.Digest, read read) (*entry, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
+func (f *Finder) loadOnce(digest sallyport.Digest, within time.Duration, read read) (*entry, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	key := binary.LittleEndian.Uint64(digest[:])
 	if e, ok := f.cache.Get(key); ok && f.good(e, &digest) {
@@ -217,13 +217,7 @@ func (f *Finder) loadOnce(digest sallyport.Digest, read read) (*entry, error) {
 	switch {
 	case err == nil:
 		e.credential = c
-		if !until.IsZero() {
-			if left := time.Until(until); left > 0 {
-				f.cache.SetWithTTL(key, e, 1, left)
-			}
-		} else {
-			f.cache.Set(key, e, 1)
-		}
+		f.cache.SetWithTTL(key, e, 1, keepFor(until))
 		f.cache.Wait() // so that whoever asks when this load has ended finds it
 	case errors.Is(err, sallyport.ErrNotFound):
 		f.unknown.SetWithTTL(key, e, 1, unknownFor)
@@ -232,6 +226,19 @@ func (f *Finder) loadOnce(digest sallyport.Digest, read read) (*entry, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// keepFor is how long what is good until then is remembered; 0 is for good. What
+// has ended is remembered too, for as long as what is unknown: that it has ended is
+// judged for every request, and who shows it again is not to cost a signature.
+func keepFor(until time.Time) time.Duration {
+	if until.IsZero() {
+		return 0
+	}
+	if left := time.Until(until); left > 0 {
+		return left
+	}
+	return unknownFor
 }
 
 // ForgetCredential announces that the credential called id has changed, after

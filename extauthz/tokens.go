@@ -53,7 +53,7 @@ func (a *Authorizer) identifyToken(ctx context.Context, api *apiRules, secret st
 	c, known := a.finder.cached(&digest)
 	if !known {
 		var err error
-		c, err = a.finder.verify(ctx, digest, a.reads(api.API, secret))
+		c, err = a.finder.verify(ctx, digest, a.tokenTime(api.API), a.reads(api.API, secret))
 		if why := failure(err); why != sallyport.Allowed {
 			return nil, why
 		}
@@ -67,9 +67,29 @@ func (a *Authorizer) identifyToken(ctx context.Context, api *apiRules, secret st
 	return c, sallyport.Allowed
 }
 
+// How long an issuer is waited for whose keys are not known yet, or who has to be
+// asked, and the Check that waits for it: less than the second that a proxy waits.
+const (
+	issuerTime = 750 * time.Millisecond
+	issuerWait = 850 * time.Millisecond
+)
+
+// tokenTime is how long a first use of a token may take at api.
+func (a *Authorizer) tokenTime(api *sallyport.API) time.Duration {
+	if len(api.Issuers) > 0 {
+		return max(a.finder.timeout, issuerWait)
+	}
+	return a.finder.timeout
+}
+
 // reads is a function of its own for the reason of fromStore.
 func (a *Authorizer) reads(api *sallyport.API, secret string) read {
 	return func(ctx context.Context) (*sallyport.Credential, time.Time, error) {
+		if len(api.Issuers) > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, max(a.finder.timeout, issuerTime))
+			defer cancel()
+		}
 		return a.tokens.Verify(ctx, api, secret)
 	}
 }
@@ -81,6 +101,8 @@ func failure(err error) sallyport.Reason {
 		return sallyport.Allowed
 	case errors.Is(err, sallyport.ErrNotFound):
 		return sallyport.CredentialUnknown
+	case errors.Is(err, sallyport.ErrIssuerDown):
+		return sallyport.IssuerFailed
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return sallyport.StoreTimeout
 	}

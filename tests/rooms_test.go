@@ -17,8 +17,8 @@ import (
 var layers = [][]string{
 	{"."},
 	{"internal/apikey", "internal/password", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/yamltree"},
-	{"internal/visit"},
-	{"extauthz", "ratelimit", "envoy", "internal/config", "internal/admin", "internal/issuer", "internal/oauth", "internal/store", "internal/envoyproc", "examples"},
+	{"internal/issuer", "internal/visit"},
+	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/config", "internal/admin", "internal/oauth", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
 	{"internal/demo"},
 	{"cmd/sallyport"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/extauthz"
+	"github.com/sallyport/sallyport/internal/accept"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/oauth"
@@ -45,6 +46,7 @@ type App struct {
 	policy     atomic.Pointer[sallyport.Policy]
 	authorizer *extauthz.Authorizer
 	keyring    *oauth.Keyring
+	tokens     *accept.Tokens
 	oauth      *oauth.Server
 	limits     *ratelimit.Server
 	counters   ratelimit.Counters
@@ -270,6 +272,9 @@ func (a *App) close() {
 		if l != nil {
 			l.Close()
 		}
+	}
+	if a.tokens != nil {
+		a.tokens.Close()
 	}
 	if a.finder != nil {
 		a.finder.Close()

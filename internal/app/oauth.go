@@ -4,10 +4,14 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/accept"
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/apikey"
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/oauth"
 	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/proof"
@@ -19,12 +23,21 @@ import (
 func (a *App) openOAuth() {
 	a.keyring = oauth.NewKeyring(a.store, a.hasher, a.now)
 	verifier := &oauth.Verifier{Keys: a.keyring, Store: a.store}
-	a.authorizer.AcceptTokens(verifier)
+	a.tokens = accept.NewTokens(accept.Options{
+		Own: verifier, Tenants: a.store, Secret: issuerSecret, Changed: a.finder.ForgetPolicy, Log: a.log, Now: a.now,
+	})
+	a.authorizer.AcceptTokens(a.tokens)
 	a.oauth = &oauth.Server{
 		Credentials: a.authorizer, Store: a.store, Verifier: verifier, Keys: a.keyring,
 		Hasher: a.hasher, Passwords: password.NewHasher(runtime.GOMAXPROCS(0)),
 		Limiter: ratelimit.Limiter{Counters: a.counters}, Changed: a.finder, Log: a.log,
 	}
+}
+
+// issuerSecret reads the secret by which an issuer of tokens knows us.
+func issuerSecret(from sallyport.SecretPlace) (apikey.Secret, error) {
+	text, err := readSecret(config.Secret(from))
+	return apikey.NewSecret(strings.TrimSpace(string(text))), err
 }
 
 // endpoints serves what APIs mount on their own paths.

@@ -160,12 +160,17 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	if err := a.keepKeys(p); err != nil {
 		return err
 	}
+	tokens, err := a.tokens.Prepare(p)
+	if err != nil {
+		return err
+	}
 	a.checks.Know(p)
 	if a.redis != nil {
 		a.redis.Know(p)
 		a.sharedSlots.Know(p)
 	}
 	limits() // first: what a Check names, the rate limit service has to know
+	tokens() // before checks, which makes known tokens be verified anew
 	checks()
 	a.policy.Store(p)
 	return nil

@@ -32,6 +32,7 @@ func compileAPI(f *faults, name string, in *API) *sallyport.API {
 	a.credentials()
 	a.permissions()
 	a.tiers()
+	a.tokens()
 	a.operations()
 	a.limits()
 	a.headers()

@@ -14,7 +14,6 @@ func (a *api) credentials() {
 	path := a.sub("credentials")
 	a.places(field(path, "read"))
 	a.keys(field(path, "keys"))
-	a.tokens(field(path, "tokens"))
 	a.exchange(path)
 	if c := a.in.Credentials; len(c.Keys)+len(c.Tokens) == 0 && !a.has(field(path, "keys")) && !a.has(field(path, "tokens")) {
 		a.add(path, "lists neither keys nor tokens", "no credential could be valid; list a key prefix")
@@ -181,29 +180,35 @@ const (
 	maxLifetime   = 24 * time.Hour
 )
 
-func (a *api) tokens(path string) {
+// tokens compiles whose tokens are accepted. It comes after scopes and plans, which
+// claims are mapped to.
+func (a *api) tokens() {
+	path := a.sub("credentials.tokens")
 	var issuers []string
 	for i, in := range a.in.Credentials.Tokens {
 		at := index(path, i)
 		issuers = append(issuers, in.Issuer)
 		a.required(at, "issuer", "who issues the tokens", "write self, or the https URL of an issuer")
-		a.oneOf(field(at, "algorithm"), "algorithm", in.Algorithm, algorithms...)
-		if in.Issuer == "self" {
+		switch in.Issuer {
+		case "":
+		case issuerSelf:
 			a.ownTokens(at, &in)
-			continue
+			if slices.ContainsFunc(a.in.Credentials.Tokens, func(t TokenUse) bool { return t.Issuer == in.URL && in.URL != "" }) {
+				a.add(field(at, "url"), "is another issuer", "one name is one issuer")
+			}
+		default:
+			a.issuer(at, &in)
 		}
-		if u, err := url.Parse(in.Issuer); in.Issuer != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-			a.add(field(at, "issuer"), "is neither self nor an https URL", "")
-		}
-		a.notice(at, "tokens of issuer "+in.Issuer+" are not accepted by this version: they are refused as invalid")
 	}
 	a.distinct(path, "issuer", issuers)
 }
 
 // ownTokens compiles what the gate issues itself.
 func (a *api) ownTokens(path string, in *TokenUse) {
+	a.misplaced(path, "another issuer", "jwks", "introspection", "algorithms", "leeway", "ca", "claims")
+	a.oneOf(field(path, "algorithm"), "algorithm", in.Algorithm, algorithms...)
 	own := &sallyport.OwnTokens{
-		Algorithm: in.Algorithm, URL: strings.TrimSuffix(in.URL, "/"), Audience: in.Audience,
+		Algorithm: in.Algorithm, URL: strings.TrimSuffix(in.URL, "/"),
 		Lifetime: a.usually(field(path, "lifetime"), in.Lifetime, usualLifetime),
 		Grant:    a.usually(field(path, "grant"), in.Grant, usualGrant),
 		Rotate:   a.usually(field(path, "rotate"), in.Rotate, usualRotation),
@@ -214,10 +219,13 @@ func (a *api) ownTokens(path string, in *TokenUse) {
 	if u, err := url.Parse(in.URL); in.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		a.add(field(path, "url"), "is not the URL of an issuer", "write one such as https://auth.example.com (RFC 8414 section 2)")
 	}
-	if in.Audience != "" && !headerValue.MatchString(in.Audience) {
-		a.add(field(path, "audience"), "is not one", "write printable ASCII, such as https://api.example.com")
-	}
-	if own.Audience == "" && len(a.in.Hosts) > 0 {
+	a.audience(path, in.Audience)
+	switch {
+	case len(in.Audience) > 1:
+		a.add(field(path, "audience"), "names several", "our own tokens are for one")
+	case len(in.Audience) == 1:
+		own.Audience = in.Audience[0]
+	case len(a.in.Hosts) > 0:
 		own.Audience = "https://" + a.in.Hosts[0]
 	}
 	const second = time.Second

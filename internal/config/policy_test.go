@@ -297,7 +297,7 @@ func TestWeights(t *testing.T) {
 func TestWhatIsNotServedIsSaid(t *testing.T) {
 	text := strings.NewReplacer(
 		"store: sqlite:///var/lib/sallyport/sallyport.db", "store: postgres://user:hunter2@db/x",
-		"[{prefix: orders_live_}]", "[{prefix: orders_live_}]\n      tokens: [{issuer: self}, {issuer: https://login.example.com}]",
+		"[{prefix: orders_live_}]", "[{prefix: orders_live_}]\n      tokens: [{issuer: self}]",
 	).Replace(minimal) + `      - {POST: /hook, webhook: {header: X-S, sender: acme}}
     roles: {Clerk: [orders:read]}
     tenant_roles: true

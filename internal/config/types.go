@@ -207,16 +207,49 @@ type Require struct {
 	Scopes      int  `yaml:"scopes"`
 }
 
-// TokenUse accepts tokens of an issuer; "self" is this server, which issues them
-// by its endpoints.
+// TokenUse accepts tokens of an issuer: of "self", which is this server and issues
+// them by its endpoints, or of the one at an https URL, whose keys are known or who
+// is asked.
 type TokenUse struct {
-	Issuer    string   `yaml:"issuer"`    // required
-	Algorithm string   `yaml:"algorithm"` // of self: EdDSA (default), ES256, RS256 or HS256
-	Lifetime  Duration `yaml:"lifetime"`  // of self: of an access token; default 1h
-	Grant     Duration `yaml:"grant"`     // of self: of a user's grant, and so of its refresh tokens; default 30d
-	Rotate    Duration `yaml:"rotate"`    // of self: age at which a signing key is replaced; default 90d
-	URL       string   `yaml:"url"`       // of self: what the tokens call their issuer; default the URL by which a client came
-	Audience  string   `yaml:"audience"`  // of self: default https:// and the API's first host
+	Issuer   string `yaml:"issuer"`   // required
+	Audience List   `yaml:"audience"` // who the tokens are for: one of them. Of self: one; default https:// and the API's first host
+
+	// Of self.
+	Algorithm string   `yaml:"algorithm"` // EdDSA (default), ES256, RS256 or HS256
+	Lifetime  Duration `yaml:"lifetime"`  // of an access token; default 1h
+	Grant     Duration `yaml:"grant"`     // of a user's grant, and so of its refresh tokens; default 30d
+	Rotate    Duration `yaml:"rotate"`    // age at which a signing key is replaced; default 90d
+	URL       string   `yaml:"url"`       // what the tokens call their issuer; default the URL by which a client came
+
+	// Of others.
+	JWKS          string         `yaml:"jwks"`          // https URL or file of its public keys (RFC 7517), for tokens that are JWTs
+	Introspection *Introspection `yaml:"introspection"` // in place of jwks, for tokens that say nothing themselves
+	Algorithms    List           `yaml:"algorithms"`    // of JWTs; default EdDSA, ES256, PS256 and RS256
+	Leeway        Duration       `yaml:"leeway"`        // by which its clock and ours may differ; default 30s
+	CA            string         `yaml:"ca"`            // file of certificates that its own is checked with; default: the system's
+	Claims        Claims         `yaml:"claims"`        // required: what its claims mean here
+}
+
+// Introspection is where an issuer is asked about its tokens (RFC 7662), and as
+// whom.
+type Introspection struct {
+	URL      string   `yaml:"url"`       // required, https
+	Client   string   `yaml:"client"`    // required
+	Secret   Secret   `yaml:"secret"`    // required
+	SecretIn string   `yaml:"secret_in"` // header (default: HTTP Basic) or body
+	Keep     Duration `yaml:"keep"`      // how long an answer is remembered at most; default 1m
+}
+
+// Claims says what an issuer's claims mean here. A claim within another is
+// written realm_access.roles.
+type Claims struct {
+	Tenant      string            `yaml:"tenant"`       // the claim that names the tenant
+	FixedTenant string            `yaml:"fixed_tenant"` // or the one that all its tokens belong to
+	User        string            `yaml:"user"`         // who acts; default sub, or the client where there is none
+	Scopes      string            `yaml:"scopes"`       // default scope, or scp where there is none
+	ScopeMap    map[string]string `yaml:"scope_map"`    // from theirs to ours; what is not in it permits nothing. Default: they are ours
+	Plan        string            `yaml:"plan"`         // default: the tenant's plan
+	PlanMap     map[string]string `yaml:"plan_map"`     // from theirs to ours; one that is not in it is the tenant's
 }
 
 // Scope is written as a plain name, or {name: N, grants: all | [PATTERN…]}.

@@ -24,11 +24,11 @@ var (
 	ErrUnreachable = errors.New("the issuer cannot be asked")
 )
 
-// Expired is an ErrExpired that says when.
-type Expired struct{ At time.Time }
+// Expired is an ErrExpired that says of what the issuer signed, and when that ended.
+type Expired struct{ Claims Claims }
 
 func (e *Expired) Error() string {
-	return ErrExpired.Error() + " at " + e.At.UTC().Format(time.RFC3339)
+	return ErrExpired.Error() + " at " + e.Claims.Expires.UTC().Format(time.RFC3339)
 }
 
 func (e *Expired) Unwrap() error { return ErrExpired }

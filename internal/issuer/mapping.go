@@ -73,7 +73,7 @@ func NewMapping(c sallyport.Claims) (*Mapping, error) {
 		faults = append(faults, errors.New("neither a claim of the tenant nor a fixed tenant is named"))
 	case c.Tenant != "" && c.FixedTenant != "":
 		faults = append(faults, errors.New("both a claim of the tenant and a fixed tenant are named"))
-	case c.FixedTenant != "" && !carriable(c.FixedTenant):
+	case c.FixedTenant != "" && !Carriable(c.FixedTenant):
 		faults = append(faults, fmt.Errorf("tenant %q cannot be carried by a header", c.FixedTenant))
 	}
 	for _, theirs := range slices.Sorted(maps.Keys(c.ScopeMap)) {
@@ -82,7 +82,7 @@ func NewMapping(c sallyport.Claims) (*Mapping, error) {
 		}
 	}
 	for _, theirs := range slices.Sorted(maps.Keys(c.PlanMap)) {
-		if ours := c.PlanMap[theirs]; !carriable(ours) {
+		if ours := c.PlanMap[theirs]; !Carriable(ours) {
 			faults = append(faults, fmt.Errorf("plan %q, for %q, cannot be carried by a header", ours, theirs))
 		}
 	}
@@ -125,7 +125,7 @@ func (c Claims) carried(of string, from ...Path) (string, error) {
 			continue
 		}
 		text, ok := c.Text(p)
-		if !ok || text != "" && !carriable(text) {
+		if !ok || text != "" && !Carriable(text) {
 			return "", unmapped("the claim of the " + of + " is no text that a header can carry")
 		}
 		if text != "" {
@@ -174,10 +174,10 @@ func (m *Mapping) planOf(c Claims) (string, error) {
 	return m.planMap[theirs], nil
 }
 
-// carriable reports whether a header carries text as it is: it is short, has no
+// Carriable reports whether a header carries text as it is: it is short, has no
 // control characters nor others that do not show, no spaces that would be cut
 // off, and no character that stands for one that could not be read.
-func carriable(text string) bool {
+func Carriable(text string) bool {
 	if text == "" || len(text) > maxName || text != strings.TrimSpace(text) || !utf8.ValidString(text) {
 		return false
 	}

@@ -95,10 +95,11 @@ func (v *Verifier) Verify(ctx context.Context, text string, now time.Time) (Clai
 	if !signed(text, t.algorithm, keys) {
 		return Claims{}, bad("no key of the issuer signed it")
 	}
+	claims := Claims{Expires: p.expires, values: t.claims}
 	if p.expired(now, v.o.Leeway) {
-		return Claims{}, &Expired{At: p.expires}
+		return Claims{}, &Expired{claims}
 	}
-	return Claims{Expires: p.expires, values: t.claims}, nil
+	return claims, nil
 }
 
 // judge says why claims cannot be accepted, whoever signed them; "" where they

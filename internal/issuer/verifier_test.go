@@ -360,7 +360,7 @@ func TestExpiredSaysWhen(t *testing.T) {
 	text := forge(ecHeader, claimsText(map[string]any{"exp": end.Unix()}), ring().ec, "ES256")
 	_, err := v.Verify(t.Context(), text, now)
 	var expired *Expired
-	if !errors.As(err, &expired) || !expired.At.Equal(end) {
+	if !errors.As(err, &expired) || !expired.Claims.Expires.Equal(end) {
 		t.Errorf("got %v, want it expired at %v", err, end)
 	}
 	if _, err := verifier(t, set(t, published()), 2*time.Second).Verify(t.Context(), text, now); err != nil {
