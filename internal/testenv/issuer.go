@@ -121,9 +121,20 @@ func (i *Issuer) keys(w http.ResponseWriter, _ *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.enter(w) {
-		public := base64.RawURLEncoding.EncodeToString(i.key.Public().(ed25519.PublicKey))
-		fmt.Fprintf(w, `{"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": %q, "x": %q}]}`, i.id(), public)
+		fmt.Fprint(w, i.keySet())
 	}
+}
+
+// KeySet returns the keys that are published, as a JWK set.
+func (i *Issuer) KeySet() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.keySet()
+}
+
+func (i *Issuer) keySet() string {
+	public := base64.RawURLEncoding.EncodeToString(i.key.Public().(ed25519.PublicKey))
+	return fmt.Sprintf(`{"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": %q, "x": %q}]}`, i.id(), public)
 }
 
 func (i *Issuer) introspect(w http.ResponseWriter, r *http.Request) {

@@ -35,13 +35,21 @@ func (s *server) edit(old, with string) {
 // are pairs: what the configuration holds, and what it is to hold instead.
 func newGateOn(t *testing.T, chain string, edits ...string) (*server, *demo) {
 	t.Helper()
+	return newGateWith(t, chain, func(s *server) {
+		for i := 0; i < len(edits); i += 2 {
+			s.edit(edits[i], edits[i+1])
+		}
+	})
+}
+
+// newGateWith is newGateOn with any change of what the server starts with.
+func newGateWith(t *testing.T, chain string, change func(*server)) (*server, *demo) {
+	t.Helper()
 	testenv.Envoy(t)
 	upstream := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(upstream.Close)
 	s := newServer(t, upstream.URL)
-	for i := 0; i < len(edits); i += 2 {
-		s.edit(edits[i], edits[i+1])
-	}
+	change(s)
 	s.start()
 	g := s.envoy(chain)
 	s.cli("tenant", "create", "--api", "orders", "--id", "t1", "--plan", "big")
