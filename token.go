@@ -10,6 +10,17 @@ type OwnTokens struct {
 	Rotate    time.Duration // a signing key is replaced after so long
 	URL       string        // the issuer; "": the URL by which a client reached it
 	Audience  string
+	Login     *Login // where users sign in; nil: on a page of ours, by their passwords
+}
+
+// Login is an OpenID provider at which users sign in.
+type Login struct {
+	Issuer string
+	Client string // as which we ask
+	Secret SecretPlace
+	Scopes []string
+	Claim  string // of the ID token, which says the login of one of our users
+	CA     string // file of the certificates that its own is checked with; "": the system's
 }
 
 // Issuer is somebody else whose tokens an API accepts: JWTs that its keys verify,
@@ -53,6 +64,7 @@ type Claims struct {
 const (
 	ServeToken      = "oauth2_token"
 	ServeAuthorize  = "oauth2_authorize"
+	ServeCallback   = "oauth2_callback" // where the OpenID provider sends users back to
 	ServeRevoke     = "oauth2_revoke"
 	ServeIntrospect = "oauth2_introspect"
 	ServeMetadata   = "oauth2_metadata"

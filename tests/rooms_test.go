@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"."},
 	{"internal/apikey", "internal/password", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/yamltree"},
 	{"internal/issuer", "internal/visit"},
-	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/config", "internal/admin", "internal/oauth", "internal/store", "internal/envoyproc", "examples"},
+	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/config", "internal/admin", "internal/oauth", "internal/signin", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
 	{"internal/demo"},
 	{"cmd/sallyport"},
@@ -147,6 +147,8 @@ var homes = []home{
 	{"golang.org/x/sys/unix", []string{"ratelimit/redis"}, nil}, // whether a connection holds an answer
 	{"golang.org/x/crypto", []string{"internal/password"}, nil},
 	{"github.com/go-jose/go-jose/v4", []string{"internal/token", "internal/issuer"}, nil},
+	{"github.com/coreos/go-oidc/v3", []string{"internal/signin"}, nil},
+	{"golang.org/x/oauth2", []string{"internal/signin"}, nil},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
 	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},

@@ -3,8 +3,6 @@ package accept
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,13 +89,7 @@ func (s *source) client() (*http.Client, error) {
 	if s.roots == nil {
 		return nil, nil
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(s.roots) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", s.CA)
-	}
-	client := issuer.NewClient(nil)
-	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
-	return client, nil
+	return issuer.NewClientTrusting(s.roots)
 }
 
 func (s *source) close() {

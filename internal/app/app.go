@@ -47,6 +47,7 @@ type App struct {
 	authorizer *extauthz.Authorizer
 	keyring    *oauth.Keyring
 	tokens     *accept.Tokens
+	providers  atomic.Pointer[providers]
 	oauth      *oauth.Server
 	limits     *ratelimit.Server
 	counters   ratelimit.Counters

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -12,9 +14,11 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/issuer"
 	"github.com/sallyport/sallyport/internal/oauth"
 	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/proof"
+	"github.com/sallyport/sallyport/internal/signin"
 	"github.com/sallyport/sallyport/internal/visit"
 	"github.com/sallyport/sallyport/ratelimit"
 )
@@ -30,8 +34,41 @@ func (a *App) openOAuth() {
 	a.oauth = &oauth.Server{
 		Credentials: a.authorizer, Store: a.store, Verifier: verifier, Keys: a.keyring,
 		Hasher: a.hasher, Passwords: password.NewHasher(runtime.GOMAXPROCS(0)),
-		Limiter: ratelimit.Limiter{Counters: a.counters}, Changed: a.finder, Log: a.log,
+		Limiter: ratelimit.Limiter{Counters: a.counters}, Changed: a.finder, Provider: a.provider, Log: a.log,
 	}
+}
+
+// providers are where users of each API sign in, if not here.
+type providers map[string]*signin.Provider
+
+// newProviders returns those of p.
+func (a *App) newProviders(p *sallyport.Policy) (providers, error) {
+	all := providers{}
+	for _, api := range p.APIs {
+		if api.Tokens == nil || api.Tokens.Login == nil {
+			continue
+		}
+		login, client := *api.Tokens.Login, issuer.NewClient(nil)
+		secret, err := issuerSecret(login.Secret)
+		if err == nil && login.CA != "" {
+			var text []byte
+			if text, err = os.ReadFile(login.CA); err == nil {
+				client, err = issuer.NewClientTrusting(text)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("apis.%s: login: %w", api.Name, err)
+		}
+		all[api.Name] = signin.New(signin.Options{Login: login, Secret: secret, HTTP: client, Now: a.now})
+	}
+	return all, nil
+}
+
+func (a *App) provider(api string) oauth.Provider {
+	if p := (*a.providers.Load())[api]; p != nil {
+		return p
+	}
+	return nil
 }
 
 // issuerSecret reads the secret by which an issuer of tokens knows us.

@@ -160,6 +160,10 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	if err := a.keepKeys(p); err != nil {
 		return err
 	}
+	providers, err := a.newProviders(p)
+	if err != nil {
+		return err
+	}
 	tokens, err := a.tokens.Prepare(p)
 	if err != nil {
 		return err
@@ -170,6 +174,7 @@ func (a *App) enforce(p *sallyport.Policy) error {
 		a.sharedSlots.Know(p)
 	}
 	limits() // first: what a Check names, the rate limit service has to know
+	a.providers.Store(&providers)
 	tokens() // before checks, which makes known tokens be verified anew
 	checks()
 	a.policy.Store(p)

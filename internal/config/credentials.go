@@ -228,6 +228,9 @@ func (a *api) ownTokens(path string, in *TokenUse) {
 	case len(a.in.Hosts) > 0:
 		own.Audience = "https://" + a.in.Hosts[0]
 	}
+	if in.Login != nil {
+		own.Login = a.login(field(path, "login"), in.Login)
+	}
 	const second = time.Second
 	if own.Lifetime > maxLifetime || own.Lifetime%second != 0 {
 		a.add(field(path, "lifetime"), "is too long, or not of whole seconds", "at most "+maxLifetime.String())

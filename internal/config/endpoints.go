@@ -49,24 +49,27 @@ func (a *api) endpoint(path string, in *Endpoint) {
 // methods of each.
 var (
 	issuing = []string{
-		sallyport.ServeToken, sallyport.ServeAuthorize, sallyport.ServeRevoke, sallyport.ServeIntrospect,
+		sallyport.ServeToken, sallyport.ServeAuthorize, sallyport.ServeCallback, sallyport.ServeRevoke, sallyport.ServeIntrospect,
 		sallyport.ServeMetadata, sallyport.ServeJWKS, sallyport.ServeExchange,
 	}
 	issuingBy = map[string][]string{
 		sallyport.ServeToken: {http.MethodPost}, sallyport.ServeRevoke: {http.MethodPost}, sallyport.ServeIntrospect: {http.MethodPost},
 		sallyport.ServeExchange: {http.MethodPost}, sallyport.ServeMetadata: {http.MethodGet}, sallyport.ServeJWKS: {http.MethodGet},
-		sallyport.ServeAuthorize: {http.MethodGet, http.MethodPost},
+		sallyport.ServeAuthorize: {http.MethodGet, http.MethodPost}, sallyport.ServeCallback: {http.MethodGet},
 	}
 )
 
 // issues checks what an endpoint needs that has to do with tokens.
 func (a *api) issues(path string, in *Endpoint) {
-	own := slices.ContainsFunc(a.in.Credentials.Tokens, func(t TokenUse) bool { return t.Issuer == "self" })
+	own := slices.ContainsFunc(a.in.Credentials.Tokens, func(t TokenUse) bool { return t.Issuer == issuerSelf })
 	if tokens := a.sub("credentials.tokens"); a.whole(tokens) && !own {
 		a.add(field(path, "serve"), "endpoint "+in.Serve+" has no tokens to serve", "list {issuer: self} under credentials.tokens")
 	}
 	if in.Serve == sallyport.ServeToken && !a.has(field(path, "grants")) {
 		a.add(path, "does not say which grants it takes", "allowed: "+strings.Join(grants, ", "))
+	}
+	if in.Serve == sallyport.ServeCallback && own && !slices.ContainsFunc(a.in.Credentials.Tokens, func(t TokenUse) bool { return t.Login != nil }) {
+		a.add(field(path, "serve"), "is for users who sign in elsewhere, and none do", "say where, by login: in the entry {issuer: self} under credentials.tokens")
 	}
 	if in.Field != "" && !scopeName.MatchString(in.Field) {
 		a.add(field(path, "field"), quote(in.Field)+" is not the name of a field", "write one such as api_key")

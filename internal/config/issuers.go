@@ -20,7 +20,7 @@ func (a *api) issuer(path string, in *TokenUse) {
 	if in.Issuer != "" && !isHTTPS(in.Issuer) {
 		a.add(field(path, "issuer"), "is neither self nor an https URL", "write it as the iss claim of its tokens has it")
 	}
-	a.misplaced(path, "issuer self", "algorithm", "lifetime", "grant", "rotate", "url")
+	a.misplaced(path, "issuer self", "algorithm", "lifetime", "grant", "rotate", "url", "login")
 	a.audience(path, in.Audience)
 	out := sallyport.Issuer{
 		URL: in.Issuer, Keys: in.JWKS, Audience: in.Audience, Algorithms: in.Algorithms, CA: in.CA,
@@ -42,6 +42,39 @@ func (a *api) issuer(path string, in *TokenUse) {
 		a.add(path, "does not say how its tokens are verified", "write jwks: with the https URL or the file of its keys, or introspection: {url, client, secret}")
 	}
 	a.out.Issuers = append(a.out.Issuers, out)
+}
+
+// login compiles where users sign in.
+func (a *api) login(path string, in *Login) *sallyport.Login {
+	a.required(path, "issuer", "where users sign in", "write the https URL of an OpenID provider")
+	a.required(path, "client", "as whom we ask it", "write a client id that it has given us")
+	checkSecret(a.faults, field(path, "secret"), in.Secret, true)
+	if in.Issuer != "" && !isHTTPS(in.Issuer) {
+		a.add(field(path, "issuer"), "is not an https URL", "")
+	}
+	out := &sallyport.Login{Issuer: in.Issuer, Client: in.Client, Secret: sallyport.SecretPlace(in.Secret), Scopes: in.Scopes, Claim: in.Claim, CA: in.CA}
+	if out.Claim == "" {
+		out.Claim = "sub"
+	}
+	if len(out.Scopes) == 0 {
+		out.Scopes = []string{"openid"}
+		switch out.Claim {
+		case "sub":
+		case "email":
+			out.Scopes = append(out.Scopes, "email")
+		default:
+			out.Scopes = append(out.Scopes, "profile")
+		}
+	}
+	a.distinct(field(path, "scopes"), "scope", in.Scopes)
+	if a.has(field(path, "scopes")) && !slices.Contains(in.Scopes, "openid") {
+		a.add(field(path, "scopes"), "lacks openid", "without it there is no ID token")
+	}
+	if !a.whole(a.sub("endpoints")) || slices.ContainsFunc(a.in.Endpoints, func(e Endpoint) bool { return e.Serve == sallyport.ServeCallback }) {
+		return out
+	}
+	a.add(path, "has no endpoint to which users come back", "list one such as {GET: /oauth2/callback, serve: "+sallyport.ServeCallback+"}")
+	return out
 }
 
 // keysOf checks how JWTs are verified.

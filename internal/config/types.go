@@ -220,6 +220,7 @@ type TokenUse struct {
 	Grant     Duration `yaml:"grant"`     // of a user's grant, and so of its refresh tokens; default 30d
 	Rotate    Duration `yaml:"rotate"`    // age at which a signing key is replaced; default 90d
 	URL       string   `yaml:"url"`       // what the tokens call their issuer; default the URL by which a client came
+	Login     *Login   `yaml:"login"`     // where users sign in; default on a page of ours, by their passwords
 
 	// Of others.
 	JWKS          string         `yaml:"jwks"`          // https URL or file of its public keys (RFC 7517), for tokens that are JWTs
@@ -228,6 +229,17 @@ type TokenUse struct {
 	Leeway        Duration       `yaml:"leeway"`        // by which its clock and ours may differ; default 30s
 	CA            string         `yaml:"ca"`            // file of certificates that its own is checked with; default: the system's
 	Claims        Claims         `yaml:"claims"`        // required: what its claims mean here
+}
+
+// Login has users sign in at an OpenID provider. Who signs in there is the user
+// whose login the claim says.
+type Login struct {
+	Issuer string `yaml:"issuer"` // required; https
+	Client string `yaml:"client"` // required; as which we ask
+	Secret Secret `yaml:"secret"` // required
+	Scopes List   `yaml:"scopes"` // default openid, and email or profile where the claim needs it
+	Claim  string `yaml:"claim"`  // default sub; of email only an address that the provider has verified counts
+	CA     string `yaml:"ca"`     // file of certificates that its own is checked with; default: the system's
 }
 
 // Introspection is where an issuer is asked about its tokens (RFC 7662), and as

@@ -14,7 +14,7 @@ import (
 var (
 	methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 	served  = []string{
-		endpointKeys, sallyport.ServeAuthorize, sallyport.ServeToken, sallyport.ServeRevoke, sallyport.ServeIntrospect,
+		endpointKeys, sallyport.ServeAuthorize, sallyport.ServeCallback, sallyport.ServeToken, sallyport.ServeRevoke, sallyport.ServeIntrospect,
 		sallyport.ServeMetadata, sallyport.ServeJWKS, sallyport.ServeExchange,
 	}
 	grants    = []string{sallyport.GrantAuthorizationCode, sallyport.GrantRefreshToken, sallyport.GrantClientCredentials}

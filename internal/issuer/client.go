@@ -2,6 +2,8 @@ package issuer
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +39,18 @@ func NewClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 			ForceAttemptHTTP2:      true,
 		},
 	}
+}
+
+// NewClientTrusting is NewClient for issuers whose certificates are checked with
+// those in text, as PEM.
+func NewClientTrusting(text []byte) (*http.Client, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New("the file holds no certificate in PEM")
+	}
+	client := NewClient(nil)
+	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	return client, nil
 }
 
 // guarded returns c (nil: NewClient's) with redirects followed only as follow has

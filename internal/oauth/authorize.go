@@ -61,8 +61,9 @@ func (s *Server) serveAuthorize(ctx context.Context, v *visit.Visit) {
 	case err != nil:
 		s.unavailable(v, err)
 	case user == nil || user.Tenant != request.client.Tenant.ID:
-		p.login("", "")
+		s.signIn(ctx, v, p, false)
 	default:
+		p.provider = s.providerOrigin(ctx, v)
 		p.consent(user, s.grantable(v, request, user))
 	}
 }
@@ -173,7 +174,7 @@ func (s *Server) pressed(ctx context.Context, v *visit.Visit, p *page) {
 		p.broken(http.StatusForbidden, "The page has expired. Go back to the application and begin again.")
 		return
 	}
-	if f["step"] == "login" {
+	if f["step"] == "login" && !elsewhere(v) {
 		s.login(ctx, v, p, f)
 		return
 	}
@@ -181,6 +182,9 @@ func (s *Server) pressed(ctx context.Context, v *visit.Visit, p *page) {
 	switch {
 	case err != nil:
 		s.unavailable(v, err)
+	case f["step"] == "leave" && elsewhere(v):
+		p.forget()
+		s.signIn(ctx, v, p, true)
 	case f["step"] == "leave":
 		p.forget()
 		p.again()

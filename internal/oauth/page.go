@@ -34,6 +34,8 @@ type page struct {
 	*visit.Visit
 	hasher  *apikey.Hasher
 	request *asked
+
+	provider string // origin of where users sign in, if not here
 }
 
 func (s *Server) newPage(v *visit.Visit) *page { return &page{Visit: v, hasher: s.Hasher} }
@@ -59,6 +61,9 @@ func (p *page) show(status int, name string, data shown) {
 	h := p.W.Header()
 	// A browser holds form-action against redirects of what it has sent, too.
 	action := "'self'"
+	if p.provider != "" {
+		action += " " + p.provider
+	}
 	if p.request != nil {
 		data.Client, data.Tenant = p.request.client.Name, p.request.client.Tenant.Name
 		if data.Client == "" {

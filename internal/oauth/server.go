@@ -53,6 +53,7 @@ type Server struct {
 	Passwords   *password.Hasher
 	Limiter     Limiter
 	Changed     Forgetter
+	Provider    func(api string) Provider // where users of api sign in; nil: nowhere else
 	Log         *slog.Logger
 }
 
@@ -62,6 +63,7 @@ func Serves(what string) bool { return endpoints[what] != nil }
 var endpoints = map[string]func(*Server, context.Context, *visit.Visit){
 	sallyport.ServeToken:      (*Server).serveToken,
 	sallyport.ServeAuthorize:  (*Server).serveAuthorize,
+	sallyport.ServeCallback:   (*Server).serveCallback,
 	sallyport.ServeExchange:   (*Server).serveExchange,
 	sallyport.ServeRevoke:     (*Server).serveRevoke,
 	sallyport.ServeIntrospect: (*Server).serveIntrospect,

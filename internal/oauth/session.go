@@ -78,14 +78,36 @@ func signed(h *apikey.Hasher, purpose, text, mac string) bool {
 	return false
 }
 
+// maxKept is what a browser keeps in one cookie, less its name and the rest.
+const maxKept = 3900
+
+// keep keeps what in a signed cookie; false where it is too long for one.
+func (p *page) keep(name, purpose string, what any, life time.Duration) bool {
+	text, err := json.Marshal(what)
+	body := base64.RawURLEncoding.EncodeToString(text)
+	if err != nil || len(body) > maxKept {
+		return false
+	}
+	setCookie(p.Visit, name, body+"."+sign(p.hasher, purpose, body), int(life/time.Second))
+	return true
+}
+
+// kept reads what keep has kept into to; false where it is not there, or nobody here
+// made it.
+func (s *Server) kept(v *visit.Visit, name, purpose string, to any) bool {
+	body, mac, _ := strings.Cut(cookie(v, name), ".")
+	if body == "" || !signed(s.Hasher, purpose, body, mac) {
+		return false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(body)
+	return err == nil && json.Unmarshal(text, to) == nil
+}
+
 // remember keeps that user has signed in.
 func (p *page) remember(user *sallyport.User, tenant *sallyport.Tenant) {
-	text, err := json.Marshal(session{user.API, user.Tenant, user.ID, user.Epoch + tenant.Epoch, passwordMark(user), p.Now.Add(sessionLife).Unix()})
-	if err != nil {
-		return // texts and numbers always encode; nobody is signed in
-	}
-	body := base64.RawURLEncoding.EncodeToString(text)
-	setCookie(p.Visit, cookieSession, body+"."+sign(p.hasher, sessionPurpose, body), int(sessionLife/time.Second))
+	p.keep(cookieSession, sessionPurpose, session{
+		user.API, user.Tenant, user.ID, user.Epoch + tenant.Epoch, passwordMark(user), p.Now.Add(sessionLife).Unix(),
+	}, sessionLife)
 }
 
 // passwordMark changes with the password of u, and does not help to guess it.
@@ -99,13 +121,8 @@ func (p *page) forget() { setCookie(p.Visit, cookieSession, "", -1) }
 
 // signedIn returns the user who has signed in; nil where nobody has.
 func (s *Server) signedIn(ctx context.Context, v *visit.Visit) (*sallyport.User, error) {
-	body, mac, _ := strings.Cut(cookie(v, cookieSession), ".")
-	if body == "" || !signed(s.Hasher, sessionPurpose, body, mac) {
-		return nil, nil
-	}
-	text, err := base64.RawURLEncoding.DecodeString(body)
 	var kept session
-	if err != nil || json.Unmarshal(text, &kept) != nil || kept.API != v.API.Name || v.Now.Unix() >= kept.Until {
+	if !s.kept(v, cookieSession, sessionPurpose, &kept) || kept.API != v.API.Name || v.Now.Unix() >= kept.Until {
 		return nil, nil
 	}
 	user, err := s.Store.User(ctx, kept.API, kept.Tenant, kept.User)

@@ -169,10 +169,14 @@ func issuerURL(v *visit.Visit) string {
 	if v.API.Tokens.URL != "" {
 		return v.API.Tokens.URL
 	}
-	scheme := "http"
-	if v.R.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
+	return origin(v)
+}
+
+// origin is the scheme and host by which the client came.
+func origin(v *visit.Visit) string {
+	u := url.URL{Scheme: "http", Host: strings.ToLower(v.R.Host)}
+	if secure(v) {
+		u.Scheme = "https"
 	}
-	u := url.URL{Scheme: scheme, Host: strings.ToLower(v.R.Host)}
 	return u.String()
 }

@@ -17,8 +17,9 @@ import (
 )
 
 // Issuer stands in for an outside issuer of tokens, over TLS: it publishes keys at
-// /keys and answers questions about opaque tokens at /introspect. It is for what no
-// real one can be made to do: to go down, and to take keys back.
+// /keys, answers questions about opaque tokens at /introspect, and is an OpenID
+// provider at which everybody is signed in at once. It is for what no real one can
+// be made to do: to go down, to take keys back, and to say what is not so.
 type Issuer struct {
 	URL string
 	CA  string // file of the certificate that it proves itself with
@@ -27,6 +28,8 @@ type Issuer struct {
 	kid    int
 	key    ed25519.PrivateKey
 	opaque map[string]map[string]any
+	codes  map[string]code
+	says   map[string]any // of an ID token, besides the usual
 	down   bool
 	asked  int
 }
@@ -35,15 +38,20 @@ type Issuer struct {
 const (
 	IssuerClient = "gate"
 	IssuerSecret = "not for others: 1+1=2"
+
+	issuerSecretEncoded = "not+for+others%3A+1%2B1%3D2" // as RFC 6749 §2.3.1 sends it
 )
 
 // NewIssuer starts an Issuer, which ends with t.
 func NewIssuer(t *testing.T) *Issuer {
 	t.Helper()
-	i := &Issuer{opaque: map[string]map[string]any{}}
+	i := &Issuer{opaque: map[string]map[string]any{}, codes: map[string]code{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /keys", i.keys)
 	mux.HandleFunc("POST /introspect", i.introspect)
+	mux.HandleFunc("GET /.well-known/openid-configuration", i.discovery)
+	mux.HandleFunc("GET /authorize", i.authorize)
+	mux.HandleFunc("POST /token", i.token)
 	server := httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)
 	i.URL, i.CA = server.URL, filepath.Join(t.TempDir(), "ca.pem")
@@ -143,7 +151,7 @@ func (i *Issuer) introspect(w http.ResponseWriter, r *http.Request) {
 	if !i.enter(w) {
 		return
 	}
-	if client, secret, ok := r.BasicAuth(); !ok || client != IssuerClient || secret != "not+for+others%3A+1%2B1%3D2" {
+	if client, secret, ok := r.BasicAuth(); !ok || client != IssuerClient || secret != issuerSecretEncoded {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
