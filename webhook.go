@@ -2,7 +2,8 @@ package sallyport
 
 import "time"
 
-// KindWebhook is the kind of credential that stands for a Sender.
+// KindWebhook is the kind of credential that stands for a Sender. Its id is that
+// of the sender behind the kind and a colon, such as webhook:github.
 const KindWebhook = "webhook"
 
 // Webhook makes an operation one that its sender signs, instead of carrying a

@@ -184,7 +184,7 @@ func (l *live) wantPassed(t *testing.T, name, way, path string, body []byte, hea
 	switch {
 	case want != 200 && len(got) > 0:
 		t.Errorf("%s: the upstream was called", name)
-	case want == 200 && (len(got) != 1 || got[0] != sha256.Sum256(body) || of[0] != "org_1 acme"):
+	case want == 200 && (len(got) != 1 || got[0] != sha256.Sum256(body) || of[0] != "org_1 webhook:acme"):
 		t.Errorf("%s: the upstream got %d bodies, of %q", name, len(got), of)
 	}
 }

@@ -179,8 +179,10 @@ func (s *Senders) loadOnce(api, id string) (*signer, error) {
 	if e.secrets, err = s.open(sender); err != nil {
 		return nil, err
 	}
+	// An id that no key has, imported ones neither: else they would be counted as one.
+	name := sallyport.KindWebhook + ":" + id
 	e.credential = &sallyport.Credential{
-		ID: id, API: api, Tenant: sender.Tenant, Kind: sallyport.KindWebhook, Name: sender.Name, Principal: id,
+		ID: name, API: api, Tenant: sender.Tenant, Kind: sallyport.KindWebhook, Name: sender.Name, Principal: name,
 		State: sender.State, CreatedAt: sender.CreatedAt,
 	}
 	s.cache.Set(key, e, 1)

@@ -254,7 +254,7 @@ func TestRefusedWebhooksLookAlike(t *testing.T) {
 func TestAWebhookIsItsTenants(t *testing.T) {
 	h := newHooks(t)
 	d := h.decide(post("/hooks/plain", "s3cret", "{}"))
-	want := sallyport.Subject{API: "orders", Tenant: "t1", Credential: "acme", Principal: "acme", Plan: "big", Operation: "POST /hooks/plain"}
+	want := sallyport.Subject{API: "orders", Tenant: "t1", Credential: "webhook:acme", Principal: "webhook:acme", Plan: "big", Operation: "POST /hooks/plain"}
 	if d.Credential == nil || d.Credential.Kind != sallyport.KindWebhook || d.Subject != want || !d.Verdict.Known || d.Verdict.Remaining != 2 {
 		t.Errorf("got %+v of %+v", d.Subject, d.Verdict)
 	}
@@ -281,7 +281,7 @@ func TestAKeyBesideASignature(t *testing.T) {
 		c := newCall()
 		c.Request = req
 		h.answerTo(c)
-		if c.Decision.Reason != sallyport.Allowed || c.Decision.Subject.Credential != "acme" {
+		if c.Decision.Reason != sallyport.Allowed || c.Decision.Subject.Credential != "webhook:acme" {
 			t.Errorf("%s: got %v for %s", name, c.Decision.Reason, c.Decision.Subject.Credential)
 		}
 		for _, place := range []string{"x-api-key", "authorization"} {
