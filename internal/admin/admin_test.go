@@ -50,6 +50,10 @@ func testPolicy() *sallyport.Policy {
 			Operations: []*sallyport.Operation{{
 				Name: "POST /token", Method: "POST", Path: "/token", Serve: sallyport.ServeToken, Plans: []string{"free"},
 				Grants: []string{"client_credentials", "authorization_code", "refresh_token"},
+			}, {
+				Name: "POST /hooks/paid", Method: "POST", Path: "/hooks/paid", Webhook: &sallyport.Webhook{Header: "x-signature", Sender: "payments", MaxBody: 100},
+			}, {
+				Name: "POST /hooks/{from}", Method: "POST", Path: "/hooks/{from}", Webhook: &sallyport.Webhook{Header: "x-signature", Parameter: "from", MaxBody: 100},
 			}},
 		},
 		{
@@ -61,7 +65,10 @@ func testPolicy() *sallyport.Policy {
 				{Prefix: "pa_role_", Kind: "key", Role: true},
 			},
 			Scopes: []sallyport.Scope{{Name: "*", GrantsAll: true}},
-			Roles:  map[string][]string{"auditor": {"*"}},
+			Operations: []*sallyport.Operation{{
+				Name: "POST /paid", Method: "POST", Path: "/paid", Webhook: &sallyport.Webhook{Header: "x-signature", Sender: "payments", MaxBody: 100},
+			}},
+			Roles: map[string][]string{"auditor": {"*"}},
 		},
 		{Name: "bare"},
 	}}
@@ -92,6 +99,7 @@ func (r *recorder) ForgetTenant(api, id string) { r.note("forget tenant", api, i
 func (r *recorder) ForgetUser(api, tenant, id string) {
 	r.note("forget user", api, tenant, id)
 }
+func (r *recorder) ForgetSender(api, id string)      { r.note("forget sender", api, id) }
 func (r *recorder) Known(sallyport.Digest)           { r.note("known") }
 func (r *recorder) MarkUnchecked(api, prefix string) { r.note("unchecked", api, prefix) }
 
@@ -156,6 +164,15 @@ func (s *notingStore) UpdateCredential(ctx context.Context, api, tenant, id stri
 func (s *notingStore) RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (c *sallyport.Credential, err error) {
 	err = s.do("roll credential", func() error { c, err = s.Store.RollCredential(ctx, api, tenant, id, roll); return err })
 	return c, err
+}
+
+func (s *notingStore) CreateSender(ctx context.Context, w sallyport.Sender) error {
+	return s.do("create sender", func() error { return s.Store.CreateSender(ctx, w) })
+}
+
+func (s *notingStore) UpdateSender(ctx context.Context, api, tenant, id string, change func(*sallyport.Sender) error) (w *sallyport.Sender, err error) {
+	err = s.do("update sender", func() error { w, err = s.Store.UpdateSender(ctx, api, tenant, id, change); return err })
+	return w, err
 }
 
 // server is a Handler over a store in memory.

@@ -98,6 +98,13 @@ var needs = map[string]need{
 	"change-client": {RoleOperator, fromTenant},
 	"revoke-client": {RoleOperator, fromTenant},
 	"roll-client":   {RoleOperator, fromTenant},
+	"list-senders":  {RoleViewer, fromTenant},
+	"show-sender":   {RoleViewer, fromTenant},
+	"create-sender": {RoleOperator, fromTenant}, // by a name of the configuration: fromAPI
+	"change-sender": {RoleOperator, fromTenant},
+	"roll-sender":   {RoleOperator, fromTenant},
+	"settle-sender": {RoleOperator, fromTenant},
+	"revoke-sender": {RoleOperator, fromTenant},
 	"show-limits":   {RoleViewer, fromTenant},
 	"reset-limits":  {RoleOperator, fromAPI},
 	"refund-limit":  {RoleOperator, fromAPI},

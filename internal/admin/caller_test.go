@@ -65,6 +65,7 @@ func (s *server) withAll() *server {
 		if err != nil {
 			s.Fatal(err)
 		}
+		call[CreatedSender](s, 201, "POST", "/admin/v1/senders", `{"api":"orders","tenant":"`+tenant+`","id":"sender_`+tenant+`"}`)
 	}
 	call[ImportedKeys](s, 200, "POST", "/admin/v1/keys/import",
 		fmt.Sprintf(`{"keys":[{"api":"parts","tenant":"acme","prefix":"pa_aged_","expires_at":"9d","sha256":"%064x","key_id":"key_parts"}]}`, 1))
@@ -105,6 +106,13 @@ var matrix = map[string]struct {
 	"change-client": {"PATCH", "/admin/v1/clients/client_acme", `{"name":"x"}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"roll-client":   {"POST", "/admin/v1/clients/client_acme/roll", `{}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"revoke-client": {"POST", "/admin/v1/clients/client_acme/revoke", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"list-senders":  {"GET", "/admin/v1/senders?api=orders&tenant=acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200}},
+	"show-sender":   {"GET", "/admin/v1/senders/orders/sender_acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 404, 404, 404}},
+	"create-sender": {"POST", "/admin/v1/senders", `{"api":"orders","tenant":"acme","id":"new"}`, [13]int{201, 201, 403, 201, 201, 403, 201, 201, 403, 422, 422, 403, 422}},
+	"change-sender": {"PATCH", "/admin/v1/senders/orders/sender_acme", `{"name":"x"}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"roll-sender":   {"POST", "/admin/v1/senders/orders/sender_acme/roll", `{}`, [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"settle-sender": {"POST", "/admin/v1/senders/orders/sender_acme/settle", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
+	"revoke-sender": {"POST", "/admin/v1/senders/orders/sender_acme/revoke", "", [13]int{200, 200, 403, 200, 200, 403, 200, 200, 403, 404, 404, 403, 404}},
 	"show-limits":   {"GET", "/admin/v1/limits?api=orders&tenant=acme&key=key_acme", "", [13]int{200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 404, 404, 422}},
 	"reset-limits":  {"POST", "/admin/v1/limits/reset", `{"api":"orders","tenant":"acme","limit":"requests"}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
 	"refund-limit":  {"POST", "/admin/v1/limits/refund", `{"api":"orders","tenant":"acme","limit":"requests","hits":1}`, [13]int{200, 200, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403, 422}},
@@ -146,7 +154,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			if w.Code >= 400 && strings.Contains(events, "committed") {
 				t.Errorf("%s by %s of %q %q was refused and did %s", id, c.Role, c.API, c.Tenant, events)
 			}
-			if outside := c.Tenant == "other" || c.API == "parts"; outside && (strings.Contains(w.Body.String(), "key_acme") || strings.Contains(w.Body.String(), "client_acme")) {
+			if outside := c.Tenant == "other" || c.API == "parts"; outside && (strings.Contains(w.Body.String(), "key_acme") || strings.Contains(w.Body.String(), "client_acme") || strings.Contains(w.Body.String(), "sender_acme")) {
 				t.Errorf("%s shows %s of %q %q: %s", id, c.Role, c.API, c.Tenant, w.Body)
 			}
 		}

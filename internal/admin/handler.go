@@ -24,11 +24,12 @@ const (
 	importTimeout = 25 * time.Second
 )
 
-// Store keeps tenants, users, keys and admin tokens.
+// Store keeps tenants, users, keys, senders of webhooks and admin tokens.
 type Store interface {
 	TenantStore
 	UserStore
 	KeyStore
+	SenderStore
 	TokenStore
 }
 
@@ -41,6 +42,8 @@ type Forgetter interface {
 	ForgetTenant(api, id string)
 	// ForgetUser: the user has changed, and so have its credentials.
 	ForgetUser(api, tenant, id string)
+	// ForgetSender: the sender of webhooks has changed.
+	ForgetSender(api, id string)
 	// Known: there is now a credential with this digest.
 	Known(d sallyport.Digest)
 	// MarkUnchecked: there are now secrets under prefix that may have no
@@ -130,6 +133,7 @@ func (h *Handler) register() error {
 	h.registerRoles(api)
 	h.registerKeys(api)
 	h.registerClients(api)
+	h.registerSenders(api)
 	h.registerLimits(api)
 	h.registerTokens(api)
 	h.registerRuntime(api)

@@ -70,6 +70,7 @@ type App struct {
 	renewals         chan renewal
 	background       sync.WaitGroup
 	finder           *extauthz.Finder
+	senders          *extauthz.Senders
 	grpc             *grpc.Server
 	health           *health.Server
 	http             *http.Server
@@ -118,6 +119,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.openSlots(registry)
 	a.authorizer = extauthz.New(a.hasher, a.finder, ratelimit.Limiter{Counters: a.counters}, a.slots, o.Now)
 	a.openOAuth()
+	if a.senders, err = extauthz.NewSenders(a.store, a.finder, a.hasher); err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	a.authorizer.AcceptWebhooks(a.senders)
 	rules := new(telemetry.Rules)
 	record := recorders{a.checks, shadowRecorder{rules}}
 	var log *telemetry.Log
@@ -276,6 +281,9 @@ func (a *App) close() {
 	}
 	if a.tokens != nil {
 		a.tokens.Close()
+	}
+	if a.senders != nil {
+		a.senders.Close()
 	}
 	if a.finder != nil {
 		a.finder.Close()

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sallyport/sallyport/extauthz"
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
@@ -29,7 +30,7 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 		return fmt.Errorf("admin token: %w", err)
 	}
 	handler, err := admin.New(admin.Options{
-		Store: a.store, Changed: a.finder, Policy: a.policy.Load, Hasher: a.hasher,
+		Store: a.store, Changed: caches{a.finder, a.senders}, Policy: a.policy.Load, Hasher: a.hasher,
 		Now: o.Now, Token: apikey.NewSecret(token), Version: o.Version, Log: o.Log,
 		Reload: a.Reload, Explain: a.explain,
 		Limits: limitsAsSeen{a.counters, a.slots, o.Now}, Passwords: a.oauth.Passwords,
@@ -52,6 +53,14 @@ func (a *App) newHTTP(ctx context.Context, o Options, metrics prometheus.Gathere
 	}
 	return nil
 }
+
+// caches are what this instance remembers of the store.
+type caches struct {
+	*extauthz.Finder
+	senders *extauthz.Senders
+}
+
+func (c caches) ForgetSender(api, id string) { c.senders.Forget(api, id) }
 
 // ready tells whether the store answers: without it, keys that are not cached
 // are refused. And whether the rate limit files were ever good: without them,
