@@ -18,8 +18,8 @@ import (
 )
 
 func newWebhook(s streams, getenv func(string) string) *cobra.Command {
-	return group("webhook", "Sign webhooks as their senders do, and verify signatures, to try things out",
-		webhookSign(s, getenv), webhookVerify(s, getenv))
+	return group("webhook", "Who signs webhooks; and to try things out, sign as they do and verify signatures",
+		newSender(s, getenv), webhookSign(s, getenv), webhookVerify(s, getenv))
 }
 
 // signing is what the two commands have in common: how, what and by which secret.
@@ -31,18 +31,14 @@ type signing struct {
 	scheme    sallyport.Webhook
 	timestamp string
 
-	secretEnv, secretFile string
-	secretStdin           bool
+	source secretSource
 }
 
 // flags adds the common flags to c.
 func (g *signing) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&g.secretEnv, "secret-env", "", "the environment variable that holds the secret")
-	f.StringVar(&g.secretFile, "secret-file", "", "the file that holds the secret; a newline at its end is none of it")
-	f.BoolVar(&g.secretStdin, "secret-stdin", false, "read the secret from standard input; a newline at its end is none of it")
+	g.source.flags(c)
 	c.MarkFlagsOneRequired("secret-env", "secret-file", "secret-stdin")
-	c.MarkFlagsMutuallyExclusive("secret-env", "secret-file", "secret-stdin")
 	f.Var(encodingFlag{&g.scheme.Encoding}, "encoding", "how the signature is written: hex or base64")
 	complete(c, "encoding", sallyport.Hex.String(), sallyport.Base64.String())
 	f.StringVar(&g.scheme.Prefix, "prefix", "", "what stands before the signature, such as sha256=")
@@ -75,7 +71,7 @@ var errOneInput = errors.New("the secret and the body cannot both come from stan
 // runs is runs with what cannot be told by the flags alone.
 func (g *signing) runs(f func(file string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		if g.secretStdin && args[0] == "-" {
+		if g.source.stdin && args[0] == "-" {
 			return errOneInput
 		}
 		if g.timestamp == "now" {
@@ -88,29 +84,10 @@ func (g *signing) runs(f func(file string) error) func(*cobra.Command, []string)
 	}
 }
 
-// secret reads the secret. It never stands in an error.
+// secret reads the secret.
 func (g *signing) secret() (webhook.Secret, error) {
-	var text []byte
-	var err error
-	switch {
-	case g.secretEnv != "":
-		text = []byte(g.getenv(g.secretEnv))
-	case g.secretFile != "":
-		if text, err = os.ReadFile(g.secretFile); err != nil {
-			return webhook.Secret{}, fmt.Errorf("read the secret: %w", err)
-		}
-	default:
-		if text, err = io.ReadAll(g.s.in); err != nil {
-			return webhook.Secret{}, fmt.Errorf("read the secret from standard input: %w", err)
-		}
-	}
-	if g.secretEnv == "" {
-		text = []byte(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"))
-	}
-	if len(text) == 0 {
-		return webhook.Secret{}, errors.New("the secret is empty")
-	}
-	return webhook.NewSecret(text), nil
+	text, err := g.source.read(g.s.in, g.getenv)
+	return webhook.NewSecret(text), err
 }
 
 // message reads the body from file, "-" being standard input.

@@ -153,6 +153,43 @@ func (c *Client) Explain(ctx context.Context, in ExplainRequest) (out Explanatio
 	return out, c.call(ctx, http.MethodPost, "/admin/v1/explain", in, &out)
 }
 
+// CreateSender registers a sender of webhooks. A secret that was made for it is in
+// the answer, and nowhere again.
+func (c *Client) CreateSender(ctx context.Context, in NewSender) (out CreatedSender, err error) {
+	return out, c.call(ctx, http.MethodPost, "/admin/v1/senders", in, &out)
+}
+
+// Senders lists one page of the senders of api; tenant "" is any.
+func (c *Client) Senders(ctx context.Context, api, tenant, after string) (out SenderList, err error) {
+	return out, c.call(ctx, http.MethodGet, "/admin/v1/senders"+query("api", api, "tenant", tenant, "after", after), nil, &out)
+}
+
+// Sender shows a sender.
+func (c *Client) Sender(ctx context.Context, api, id string) (out Sender, err error) {
+	return out, c.call(ctx, http.MethodGet, route("senders", api, id), nil, &out)
+}
+
+// ChangeSender changes a sender.
+func (c *Client) ChangeSender(ctx context.Context, api, id string, in SenderChange) (out Sender, err error) {
+	return out, c.call(ctx, http.MethodPatch, route("senders", api, id), in, &out)
+}
+
+// RollSender gives a sender a new secret. One that was made is in the answer, and
+// nowhere again.
+func (c *Client) RollSender(ctx context.Context, api, id string, in RollSender) (out RolledSender, err error) {
+	return out, c.call(ctx, http.MethodPost, route("senders", api, id, "roll"), in, &out)
+}
+
+// SettleSender ends all secrets of a sender but the newest.
+func (c *Client) SettleSender(ctx context.Context, api, id string) (out Sender, err error) {
+	return out, c.call(ctx, http.MethodPost, route("senders", api, id, "settle"), nil, &out)
+}
+
+// RevokeSender ends a sender for good.
+func (c *Client) RevokeSender(ctx context.Context, api, id string) (out Sender, err error) {
+	return out, c.call(ctx, http.MethodPost, route("senders", api, id, "revoke"), nil, &out)
+}
+
 // route is the path of an operation: segments are escaped.
 func route(segments ...string) string {
 	var b strings.Builder
