@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -41,7 +42,8 @@ func newExplain(s streams, getenv func(string) string) *cobra.Command {
 	})
 	c.Long = explainLong +
 		"  sallyport explain GET https://api.example.com/v1/orders --key-id key_1\n" +
-		"  echo \"Authorization: Bearer $KEY\" | sallyport explain GET https://api.example.com/v1/orders -H @-"
+		"  echo \"Authorization: Bearer $KEY\" | sallyport explain GET https://api.example.com/v1/orders -H @-\n" +
+		"  sallyport explain POST https://api.example.com/hooks/shop -H \"X-Signature: $SIGNATURE\" --body body.json"
 	c.Flags().StringVar(&keyID, "key-id", "", "decide as if this key had been sent")
 	c.ValidArgsFunction = completeMethod(0)
 	return c
@@ -70,6 +72,7 @@ func completeMethod(at int) cobra.CompletionFunc {
 func (r *remote) explain(use string, n int, read func(in *admin.ExplainRequest, args []string)) *cobra.Command {
 	var in admin.ExplainRequest
 	var headers []string
+	var body string
 	c := call[admin.Explanation]{
 		use: use, short: "Say how a request would be decided, and why", args: cobra.ExactArgs(n),
 		do: func(ctx context.Context, c *admin.Client, args []string) (e admin.Explanation, err error) {
@@ -77,11 +80,17 @@ func (r *remote) explain(use string, n int, read func(in *admin.ExplainRequest, 
 			if in.Headers, err = readHeaders(headers, r.s.in); err != nil {
 				return e, err
 			}
+			if body != "" {
+				if in.Body, err = os.ReadFile(body); err != nil {
+					return e, fmt.Errorf("read the body: %w", err)
+				}
+			}
 			return c.Explain(ctx, in)
 		},
 		text: showExplanation,
 	}.command(r)
 	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header, Name: value; @- reads them from standard input, as is best for credentials")
+	c.Flags().StringVar(&body, "body", "", "the file that holds the body, which a webhook signs")
 	c.Flags().StringVar(&in.Source, "source", "", "the caller's address")
 	return c
 }

@@ -15,6 +15,7 @@ type ExplainRequest struct {
 	URL     string   `json:"url" doc:"The whole of it, with scheme and host"`
 	Headers []string `json:"headers,omitempty" maxItems:"200" doc:"Lines of the form Name: value"`
 	Source  string   `json:"source,omitempty" doc:"The caller's address"`
+	Body    []byte   `json:"body,omitempty" doc:"What a webhook signs, in base64"`
 	KeyID   string   `json:"key_id,omitempty" doc:"Decide as if this key had been sent"`
 }
 
@@ -37,6 +38,7 @@ type Explanation struct {
 	Requires   []string         `json:"requires,omitempty" doc:"The scopes of which the operation asks for one"`
 	Missing    string           `json:"missing,omitempty"`
 	Limits     []ExplainedLimit `json:"limits,omitempty" doc:"The limits that count the request"`
+	Webhook    bool             `json:"webhook,omitempty" doc:"The operation is a webhook: its sender signs it"`
 	Shadow     bool             `json:"shadow,omitempty" doc:"In shadow mode: what would be refused passes all the same"`
 }
 
@@ -95,7 +97,20 @@ func sentence(r sallyport.Reason, e Explanation) string {
 	case sallyport.FeatureAbsent:
 		return operation + " needs what this version does not serve yet"
 	}
+	if said, ok := webhookWords[r]; ok && e.Webhook {
+		return said
+	}
 	return words[r]
+}
+
+// webhookWords are the reasons that are told otherwise of a webhook, which carries
+// no key.
+var webhookWords = map[sallyport.Reason]string{
+	sallyport.CredentialUnknown:   "There is no such sender of webhooks; if there should be, create it",
+	sallyport.CredentialRevoked:   "The sender is revoked",
+	sallyport.CredentialDisabled:  "The sender is disabled",
+	sallyport.CredentialMisplaced: "A key stands in the URL, where it would reach the upstream",
+	sallyport.BodyUnsent:          "The body was not shown: here it has to be given, and to the gate the proxy shows it by with_request_body",
 }
 
 // words are the reasons that are told alike for all requests.
@@ -136,6 +151,8 @@ var words = map[sallyport.Reason]string{
 
 func allowed(e Explanation, operation string) string {
 	switch {
+	case e.Webhook:
+		return fmt.Sprintf("The signature is good, of sender %s", strings.TrimPrefix(e.Credential, sallyport.KindWebhook+":"))
 	case e.Credential == "":
 		return operation + " asks for no credential"
 	case len(e.Requires) == 0:

@@ -72,6 +72,9 @@ func (h *Handler) explainRequest(ctx context.Context, in *struct{ Body ExplainRe
 	if e.API != "" && c.api != "" && e.API != c.api || e.Tenant != "" && c.tenant != "" && e.Tenant != c.tenant {
 		return nil, notExplained()
 	}
+	if e.Webhook && c.tenant != "" && e.Tenant != c.tenant {
+		return nil, notExplained() // a refusal tells whether there is such a sender, whosever it is
+	}
 	e.Why = why(e)
 	return &answer[Explanation]{e}, nil
 }

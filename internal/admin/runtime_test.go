@@ -100,6 +100,9 @@ func TestATokenExplainsItsOwnOnly(t *testing.T) {
 	}{
 		{"orders", "acme", "key_acme", Explanation{API: "orders", Tenant: "acme"}, 200},
 		{"orders", "acme", "key_acme", Explanation{}, 200}, // no API has the host
+		{"orders", "acme", "key_acme", Explanation{API: "orders", Tenant: "acme", Webhook: true}, 200},
+		{"orders", "acme", "key_acme", Explanation{API: "orders", Webhook: true}, 403}, // of whoever's sender
+		{"orders", "", "", Explanation{API: "orders", Webhook: true}, 200},
 		{"orders", "acme", "key_acme", Explanation{API: "parts", Tenant: "acme"}, 403},
 		{"orders", "acme", "key_acme", Explanation{API: "orders", Tenant: "other"}, 403},
 		{"orders", "acme", "key_other", Explanation{API: "orders", Tenant: "other"}, 403},
@@ -139,6 +142,8 @@ func TestWhy(t *testing.T) {
 		{Explanation{Reason: "allowed", Operation: "GET /a", Credential: "k"}, "Key k is good, and GET /a asks for no scope."},
 		{Explanation{Reason: "caller.quota.requests", Limits: []ExplainedLimit{{Name: "a", Remaining: 1, Reset: reset.Add(1)}, {Name: "b", Reset: reset}, {Name: "c", Reset: now}}},
 			"Limit b is used up until 2026-03-01T12:01:00Z."},
+		{Explanation{Reason: "allowed", Operation: "POST /a", Credential: "webhook:shop", Webhook: true}, "The signature is good, of sender shop."},
+		{Explanation{Reason: "caller.credential.disabled", Webhook: true}, "The sender is disabled."},
 		{Explanation{Reason: "caller.credential.revoked", Shadow: true}, "The key is revoked, but shadow mode lets the request pass."},
 	} {
 		if got := why(test.of); got != test.want {

@@ -16,7 +16,7 @@ func (a *App) explain(ctx context.Context, in admin.ExplainRequest) (e admin.Exp
 	if err != nil {
 		return e, err
 	}
-	req := &sallyport.Request{Method: in.Method, Host: u.Host, Path: u.EscapedPath(), Query: u.RawQuery, Source: in.Source}
+	req := &sallyport.Request{Method: in.Method, Host: u.Host, Path: u.EscapedPath(), Query: u.RawQuery, Source: in.Source, Body: string(in.Body), Size: int64(len(in.Body))}
 	if req.Path == "" {
 		req.Path = "/"
 	}
@@ -52,7 +52,7 @@ func showExplanation(x extauthz.Explanation) (e admin.Explanation) {
 		e.API = d.API.Name
 	}
 	if d.Operation != nil {
-		e.Operation, e.Requires = d.Operation.Name, d.Operation.Scopes
+		e.Operation, e.Requires, e.Webhook = d.Operation.Name, d.Operation.Scopes, d.Operation.Webhook != nil
 	}
 	for _, h := range x.Headers {
 		e.Headers = append(e.Headers, h.Name+": "+h.Value)
