@@ -26,6 +26,13 @@ type Tenant struct {
 	Keys    []Key    `json:"keys"`
 	Clients []Client `json:"clients"`
 	Users   []User   `json:"users"`
+	Senders []Sender `json:"senders"`
+}
+
+// Sender is a seeded sender of webhooks with its secret.
+type Sender struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
 }
 
 // User is a seeded user who can sign in.
@@ -65,7 +72,7 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 		plans = []string{""}
 	}
 	for _, plan := range plans {
-		t := Tenant{ID: "org_" + plan, Plan: plan, Clients: []Client{}, Users: []User{}}
+		t := Tenant{ID: "org_" + plan, Plan: plan, Clients: []Client{}, Users: []User{}, Senders: []Sender{}}
 		if plan == "" {
 			t.ID = "org_default"
 		}
@@ -88,6 +95,9 @@ func seed(ctx context.Context, c *admin.Client, api *sallyport.API) (tenants []T
 		}
 		if err := s.oauth(ctx, &t); err != nil {
 			return nil, fmt.Errorf("seed OAuth of %s: %w", t.ID, err)
+		}
+		if t.Senders, err = s.senders(ctx, len(tenants) == 0); err != nil {
+			return nil, fmt.Errorf("seed sender of %s: %w", t.ID, err)
 		}
 		tenants = append(tenants, t)
 	}
@@ -174,6 +184,27 @@ func (s *seeder) oauth(ctx context.Context, t *Tenant) error {
 		}
 	}
 	return nil
+}
+
+// senders makes who signs webhooks: where the path names the sender, one of the
+// tenant's; and those that the configuration names, for the first tenant alone.
+func (s *seeder) senders(ctx context.Context, first bool) (all []Sender, err error) {
+	all = []Sender{}
+	for _, op := range s.api.Operations {
+		if op.Webhook == nil || op.Webhook.Sender != "" && !first {
+			continue
+		}
+		id := or(op.Webhook.Sender, s.tenant)
+		if slices.ContainsFunc(all, func(made Sender) bool { return made.ID == id }) {
+			continue // it signs for more than one operation
+		}
+		made, err := s.CreateSender(ctx, admin.NewSender{API: s.api.Name, Tenant: s.tenant, ID: id, Name: "Demo sender"})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Sender{id, made.Secret.Reveal()})
+	}
+	return all, nil
 }
 
 // client makes a client: for users, or with rights of its own.

@@ -35,10 +35,14 @@ func (d *Demo) showAPI(w io.Writer, api *sallyport.API) {
 		for _, c := range t.Clients {
 			fmt.Fprintf(w, "    %s  %s\n", c.ClientID, c.Secret)
 		}
+		for _, s := range t.Senders {
+			fmt.Fprintf(w, "    sender %s  %s\n", s.ID, s.Secret)
+		}
 		for _, u := range t.Users {
 			fmt.Fprintf(w, "    login %s  password %s\n", u.Login, u.Password)
 		}
 	}
+	showWebhook(w, api, shown)
 	op := firstRead(api)
 	if op == nil || len(shown.Tenants) == 0 {
 		return
@@ -59,6 +63,33 @@ func (d *Demo) showAPI(w io.Writer, api *sallyport.API) {
 		fmt.Fprintf(w, "  # %d pass and 10 get 429 (or some more pass: a new minute began)\n", n)
 		fmt.Fprintf(w, "  for i in $(seq %d); do curl -s -o /dev/null -w '%%{http_code}\\n' -H '%s' %s%s; done | sort | uniq -c\n",
 			n+10, credentialHeader(api, keys[2].Key), shown.URL, op.Path)
+	}
+}
+
+// showWebhook prints how the first sender of api signs, where there is one.
+func showWebhook(w io.Writer, api *sallyport.API, shown API) {
+	for _, op := range api.Operations {
+		if op.Webhook == nil || len(shown.Tenants) == 0 || len(shown.Tenants[0].Senders) == 0 {
+			continue
+		}
+		sender := shown.Tenants[0].Senders[0]
+		path := strings.ReplaceAll(op.Path, "{"+op.Webhook.Parameter+"}", sender.ID)
+		flags := ""
+		if op.Webhook.Encoding != sallyport.Hex {
+			flags += " --encoding " + op.Webhook.Encoding.String()
+		}
+		if op.Webhook.Prefix != "" {
+			flags += " --prefix '" + op.Webhook.Prefix + "'"
+		}
+		if t := op.Webhook.Timestamp; t.Header != "" && !t.Signed {
+			continue // sign signs what it says
+		} else if t.Header != "" {
+			flags += " --timestamp now --timestamp-header " + t.Header
+		}
+		fmt.Fprintf(w, "\n  # a webhook, which its sender signs\n")
+		fmt.Fprintf(w, "  echo '{\"paid\": true}' > body.json; SECRET=%s sallyport webhook sign --secret-env SECRET --header %s%s --curl %s%s body.json | sh\n",
+			sender.Secret, op.Webhook.Header, flags, shown.URL, path)
+		return
 	}
 }
 

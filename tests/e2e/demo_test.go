@@ -36,6 +36,9 @@ func TestTheDemosJSON(t *testing.T) {
 		if tenant.ID != "org_"+tenant.Plan {
 			t.Errorf("tenant %s of plan %s", tenant.ID, tenant.Plan)
 		}
+		if len(tenant.Senders) != 1 || tenant.Senders[0].ID != tenant.ID || len(tenant.Senders[0].Secret) < 32 {
+			t.Errorf("%s: senders %+v", tenant.ID, tenant.Senders)
+		}
 		var permissions [][]string
 		for _, k := range tenant.Keys {
 			permissions = append(permissions, k.Permissions)

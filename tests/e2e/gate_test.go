@@ -74,7 +74,8 @@ type demo struct {
 				ClientID string `json:"client_id"`
 				Secret   string `json:"client_secret"`
 			}
-			Users []struct{ Login, Password string }
+			Users   []struct{ Login, Password string }
+			Senders []struct{ ID, Secret string }
 		}
 	}
 

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +20,7 @@ import (
 //	# V1: a comment, which names what is proved
 //	GET /v1/devices              a request line: method, path or URL
 //	X-API-Key: {{free.read}}     headers; {{…}} is a name of names
+//	X-Signature: hmac-sha256(k)  the body's HMAC-SHA-256 under k, in hexadecimal
 //
 //	{"a": 1}                     a body, after an empty line, if it begins with {
 //	> a=1&b=2                    or one of a form
@@ -109,8 +114,8 @@ type names []string
 
 func (n names) Replace(s string) string { return strings.NewReplacer(n...).Replace(s) }
 
-// names returns the keys and the client of each tenant by its plan, and the
-// tenant's id.
+// names returns the keys, the client and the sender of webhooks of each tenant by
+// its plan, and the tenant's id.
 func (d *demo) names(api string) (pairs names) {
 	for _, t := range d.APIs[api].Tenants {
 		plan := t.Plan
@@ -120,6 +125,9 @@ func (d *demo) names(api string) (pairs names) {
 		pairs = append(pairs, "{{"+plan+".id}}", t.ID)
 		for i, name := range []string{"all", "read", "read2"} {
 			pairs = append(pairs, "{{"+plan+"."+name+"}}", t.Keys[i].Key, "{{"+plan+"."+name+".id}}", t.Keys[i].KeyID)
+		}
+		for _, s := range t.Senders {
+			pairs = append(pairs, "{{"+plan+".sender}}", s.ID, "{{"+plan+".sender.secret}}", s.Secret)
 		}
 		for _, c := range t.Clients {
 			pairs = append(pairs, "{{"+plan+".client}}", c.ClientID, "{{"+plan+".client.secret}}", c.Secret)
@@ -162,10 +170,11 @@ func (d *demo) runStep(t *testing.T, api string, s step, names *names) {
 	case strings.HasPrefix(url, "/"):
 		url = d.APIs[api].URL + url
 	}
+	body := names.Replace(s.body)
 	for _, h := range s.headers {
-		lines = append(lines, names.Replace(h))
+		lines = append(lines, signed(names.Replace(h), body))
 	}
-	a, err := d.try(s.method, url, names.Replace(s.body), lines...)
+	a, err := d.try(s.method, url, body, lines...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +221,23 @@ func (d *demo) runStep(t *testing.T, api string, s step, names *names) {
 		}
 		*names = append([]string{keep[0], value}, *names...) // of two of a name the last counts
 	}
+}
+
+var toSign = regexp.MustCompile(`hmac-sha256\((.*)\)`)
+
+// signed is line with the signature of body in the place of the secret that it
+// names.
+func signed(line, body string) string {
+	return toSign.ReplaceAllStringFunc(line, func(found string) string {
+		return hmacOf(toSign.FindStringSubmatch(found)[1], body)
+	})
+}
+
+// hmacOf is the HMAC-SHA-256 of text under secret, in hexadecimal.
+func hmacOf(secret, text string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(text))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // matches reports whether got is want, or begins with what stands before its
