@@ -108,6 +108,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.finder, err = a.newFinder(ctx, o.Config.Cache); err != nil {
 		return nil, err
 	}
+	if err := a.resealSenders(ctx, o.Config.Policy); err != nil {
+		return nil, err
+	}
 	if err := a.knowSecrets(ctx); err != nil {
 		return nil, err
 	}

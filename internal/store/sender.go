@@ -58,6 +58,18 @@ func NewSenderRow(s *sallyport.Sender) (r SenderRow, err error) {
 // String names the sender, for errors.
 func (r SenderRow) String() string { return fmt.Sprintf("sender %q of %q", r.ID, r.API) }
 
+// Peppers returns the version of the pepper of each of the sender's secrets.
+func (r SenderRow) Peppers() (versions []int, err error) {
+	kept, err := decodeList[sealed](r.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("%s: secrets: %w", r, err)
+	}
+	for _, one := range kept {
+		versions = append(versions, one.Pepper)
+	}
+	return versions, nil
+}
+
 // FoundSender is a sender's row with its tenant's.
 type FoundSender struct {
 	Sender SenderRow

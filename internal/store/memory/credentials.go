@@ -225,6 +225,23 @@ func (s *Store) Peppers(ctx context.Context) (map[int]int, error) {
 		for _, kept := range t.secrets {
 			counts[kept.pepper]++
 		}
+		for _, kept := range t.grantSecrets {
+			if !kept.Spent {
+				counts[kept.Pepper]++
+			}
+		}
+		for _, key := range t.signingKeys {
+			counts[key.Pepper]++
+		}
+		for _, r := range t.senders {
+			peppers, err := r.Peppers()
+			if err != nil {
+				return nil, err
+			}
+			for _, version := range peppers {
+				counts[version]++
+			}
+		}
 		return counts, nil
 	})
 }

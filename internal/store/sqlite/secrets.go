@@ -133,12 +133,22 @@ func ownerOf(ctx context.Context, tx *sql.Tx, d sallyport.Digest) (credential st
 	return credential, err
 }
 
-// Peppers returns how many secrets are kept under each version of the pepper.
-// It counts them one by one.
+// pepperQuery counts what a pepper is needed for: the digests of secrets that are
+// still good for something, and what is sealed.
+const pepperQuery = `SELECT pepper_version, count(*) FROM (
+	SELECT pepper_version FROM secrets
+	UNION ALL SELECT pepper_version FROM grant_secrets WHERE spent = 0
+	UNION ALL SELECT pepper_version FROM signing_keys
+	UNION ALL SELECT json_extract(one.value, '$.pepper') FROM senders, json_each(senders.secrets) AS one
+) GROUP BY pepper_version`
+
+// Peppers returns how many secrets are kept under each version of the pepper: of
+// keys and clients, of grants unless they are spent, of senders, and keys that
+// sign. It counts them one by one.
 func (s *Store) Peppers(ctx context.Context) (map[int]int, error) {
 	type line struct{ version, secrets int }
 	lines, err := await(ctx, s, func() ([]line, error) {
-		rows, err := s.reader.QueryContext(ctx, `SELECT pepper_version, count(*) FROM secrets GROUP BY pepper_version`)
+		rows, err := s.reader.QueryContext(ctx, pepperQuery)
 		return collect(rows, err, func(l *line) []any { return []any{&l.version, &l.secrets} })
 	})
 	if err != nil {

@@ -182,6 +182,8 @@ func oauthLaws() []law {
 		{"a sender comes back as it was kept", senderRoundTrip},
 		{"senders are listed in pages by id", senderPages},
 		{"a sender is changed and its key is not", senderUpdate},
+
+		{"whatever a pepper is needed for is counted", peppersNeeded},
 	}
 }
 

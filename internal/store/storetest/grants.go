@@ -164,9 +164,6 @@ func grantsApart(t *testing.T, ctx context.Context, s Store) {
 		wants(t, secret+" renewed", s.RenewSecret(ctx, digest(secret), digest("new"), 9), sallyport.ErrNotFound)
 	}
 	wantEnds(t, ctx, s, "keys", map[string]time.Time{"c1": credential("", "").ExpiresAt}) // of which there is one
-	peppers, err := s.Peppers(ctx)
-	wants(t, "Peppers", err, nil)
-	same(t, peppers, map[int]int{1: 1})
 	noSecrets(t, ctx, s, "a key", "c1")
 	wants(t, "a key as a code", use(ctx, s, "c1", created), sallyport.ErrNotFound)
 }

@@ -164,3 +164,25 @@ func renewals(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("without a digest: got %v", err)
 	}
 }
+
+// peppersNeeded: whatever is of use under a pepper only is counted under it, so
+// that one who asks knows when it can be taken away.
+func peppersNeeded(t *testing.T, ctx context.Context, s Store) {
+	want := func(what string, want map[int]int) {
+		t.Helper()
+		got, err := s.Peppers(ctx)
+		wants(t, what, err, nil)
+		same(t, got, want)
+	}
+	mustGrant(t, ctx, s, "g1") // of a client with a secret
+	want("a client's secret and a code", map[int]int{1: 1, 3: 1})
+	wants(t, "use", use(ctx, s, "g1 code", created, refresh("r1")), nil)
+	want("a refresh token in place of the code", map[int]int{1: 1, 4: 1})
+	wants(t, "CreateSigningKey", s.CreateSigningKey(ctx, signingKey("k1"), nil), nil)
+	want("a signing key", map[int]int{1: 1, 2: 1, 4: 1})
+	mustSender(t, ctx, s, sender("w1", "acme"), sallyport.Sender{ID: "bare", API: "orders", Tenant: &sallyport.Tenant{ID: "acme"}, State: sallyport.Active})
+	want("a sender's secrets", map[int]int{1: 3, 2: 2, 4: 1})
+	_, err := s.UpdateSender(ctx, "orders", "", "w1", func(w *sallyport.Sender) error { w.Secrets = w.Secrets[:1]; return nil })
+	wants(t, "UpdateSender", err, nil)
+	want("a sender's newest", map[int]int{1: 1, 2: 2, 4: 1})
+}
