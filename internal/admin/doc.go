@@ -1,8 +1,8 @@
-// Package admin is the authenticated HTTP API by which tenants, users, roles and
-// keys are made, listed, changed and revoked, and the running gate is asked and
-// reloaded. It is described by itself: OpenAPI at /admin/openapi.json, for
-// people at /admin/docs. The request and answer types are exported, so that
-// clients written in Go decode what is encoded here.
+// Package admin is the authenticated HTTP API by which tenants, users, roles,
+// keys and senders of webhooks are made, listed, changed and revoked, and the
+// running gate is asked and reloaded. It is described by itself: OpenAPI at
+// /admin/openapi.json, for people at /admin/docs. The request and answer types
+// are exported, so that clients written in Go decode what is encoded here.
 //
 // It is not for the callers of the guarded APIs: what they may ask about their
 // own keys is mounted on those APIs' own paths. It keeps nothing itself; rules
@@ -46,7 +46,8 @@
 // the next request. A write goes on if its caller goes away. Caches are told
 // also where the store failed, because then nobody knows what it did.
 //
-// A key is shown once, in the answer that makes it. Answers are problem+json
+// A key is shown once, in the answer that makes it; the secret of a sender too,
+// which is kept encrypted because the gate has to read it again. Answers are problem+json
 // (RFC 9457) for everything that goes wrong, name each faulty field, and repeat
 // nothing that may be a secret in the wrong place. Nothing may be cached.
 //

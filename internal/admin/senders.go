@@ -53,7 +53,7 @@ func (h *Handler) registerSenders(api huma.API) {
 }
 
 func (h *Handler) createSender(ctx context.Context, in *struct{ Body NewSender }) (*tagged[CreatedSender], error) {
-	policy, by := h.policyFor(ctx), callerOf(ctx)
+	policy := h.policyFor(ctx)
 	ctx, cancel := writing(ctx)
 	defer cancel()
 	tenant, err := h.tenantFor(ctx, policy, in.Body.API, in.Body.Tenant)
@@ -64,8 +64,7 @@ func (h *Handler) createSender(ctx context.Context, in *struct{ Body NewSender }
 	if err != nil {
 		return nil, err
 	}
-	// Whoever is called by a name of the configuration signs for the whole API.
-	if err := notItsOwn("body", map[string]bool{"id": by.tenant != "" && slices.Contains(namedSenders(policy.API(w.API)), w.ID)}); err != nil {
+	if err := mayMakeSender(callerOf(ctx), policy.API(w.API), &w); err != nil {
 		return nil, err
 	}
 	kept, made, err := h.senderSecret(w.API, w.ID, in.Body.Secret)
@@ -81,6 +80,15 @@ func (h *Handler) createSender(ctx context.Context, in *struct{ Body NewSender }
 	h.log.InfoContext(ctx, "sender created", "api", w.API, "tenant", w.Tenant.ID, "sender", w.ID)
 	shown := showSender(&w, h.now())
 	return &tagged[CreatedSender]{tag(shown), CreatedSender{made, shown}}, nil
+}
+
+// mayMakeSender refuses to a tenant a sender that signs for the whole API, being
+// called by a name of the configuration, and one that limits would pass over.
+func mayMakeSender(by caller, api *sallyport.API, w *sallyport.Sender) error {
+	if by.tenant != "" && slices.Contains(namedSenders(api), w.ID) {
+		return notItsOwn("body", map[string]bool{"id": true})
+	}
+	return isCounted(by, "body", api, owner{tenant: w.Tenant})
 }
 
 // senderSecret returns a secret of a sender, sealed: the one that is given, or a

@@ -16,6 +16,7 @@ func TestATenantMakesNobodyUncounted(t *testing.T) {
 		"a key":           {"/admin/v1/keys", `{"api":"orders","tenant":"acme"}`, "body"},
 		"an imported key": {"/admin/v1/keys/import", fmt.Sprintf(`{"keys":[{"api":"orders","tenant":"acme","sha256":"%064x"}]}`, 123), "body.keys[0]"},
 		"a user":          {"/admin/v1/users", `{"api":"orders","tenant":"acme","id":"bob"}`, "body"},
+		"a sender":        {"/admin/v1/senders", `{"api":"orders","tenant":"acme","id":"shop"}`, "body"},
 		"a key of a user": {"/admin/v1/keys", `{"api":"orders","tenant":"acme","prefix":"or_pat_","user":"ann"}`, "body"},
 	}
 	all := slices.Sorted(maps.Keys(makes))
@@ -33,6 +34,7 @@ func TestATenantMakesNobodyUncounted(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newServer(t).withLimits()
+			s.policy.APIs[0].Operations = append(s.policy.APIs[0].Operations, testPolicy().APIs[0].Operations...)
 			call[Tenant](s, 200, "PATCH", "/admin/v1/tenants/orders/acme", `{"attributes":`+test.tenant+`}`)
 			call[User](s, 200, "PATCH", "/admin/v1/users/orders/acme/ann", `{"attributes":`+test.user+`}`)
 			operator := s.token
