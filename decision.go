@@ -22,6 +22,7 @@ type Decision struct {
 	Over       string // the name of a limit in shadow that would have refused; "" for none
 	RequestID  string
 	Missing    string // the scope that was missing
+	Address    string // where the request came from, for APIs that watch how credentials are used; as Request.Client has it
 }
 
 // Reset empties d and keeps its memory.

@@ -18,6 +18,7 @@
 //	internal/config     sallyport.yaml: strict, all faults at once, then a Policy
 //	internal/store      credentials and tenants at rest
 //	internal/admin      the authenticated HTTP API over the store
+//	internal/anomaly    how credentials are used, and what is done about it
 //	internal/telemetry  decisions as metrics
 //	internal/app        wiring: New binds, Run serves, Stop drains
 //	internal/demo       everything on one machine, for a newcomer

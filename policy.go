@@ -49,6 +49,7 @@ type API struct {
 	Headers       QuotaHeaders
 	Errors        [kindCount]Response // by Kind
 	OnFailure     OnFailure
+	Anomalies     []Anomaly
 	Media         Media
 	CORS          CORS
 	Shadow        bool // decide, count and mark, but refuse nothing

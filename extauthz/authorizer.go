@@ -93,6 +93,9 @@ func (a *Authorizer) decide(ctx context.Context, rules *rules, req *sallyport.Re
 		return
 	}
 	d.API, d.Chain = api.API, rules.chain(req)
+	if len(api.Anomalies) > 0 {
+		d.Address = req.Client()
+	}
 	if api.looksLikeKey(d.RequestID) {
 		d.RequestID = "" // it would stand in logs and answers
 	}

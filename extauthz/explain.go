@@ -55,7 +55,7 @@ func (a *Authorizer) Explain(ctx context.Context, req *sallyport.Request, as *sa
 	for _, s := range c.scopes {
 		e.Holds = append(e.Holds, clone(s))
 	}
-	e.Decision.RequestID = clone(c.Decision.RequestID)
+	e.Decision.RequestID, e.Decision.Address = clone(c.Decision.RequestID), clone(c.Decision.Address)
 	return e
 }
 

@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"."},
 	{"internal/apikey", "internal/password", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/yamltree"},
 	{"internal/issuer", "internal/visit"},
-	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/config", "internal/admin", "internal/oauth", "internal/signin", "internal/store", "internal/envoyproc", "examples"},
+	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/anomaly", "internal/config", "internal/admin", "internal/oauth", "internal/signin", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
 	{"internal/demo"},
 	{"cmd/sallyport"},
