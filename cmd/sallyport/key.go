@@ -188,6 +188,9 @@ func showKey(w io.Writer, k admin.Key) {
 	row(w, "environment", k.Environment)
 	row(w, "masked", k.Masked)
 	row(w, "state", standing(k.State, k.Expired))
+	if k.Cause != "" {
+		row(w, "cause", k.Cause)
+	}
 	row(w, "created", stamp(&k.CreatedAt))
 	row(w, "expires", expires(k.ExpiresAt))
 	row(w, "networks", strings.Join(k.AllowedIPs, " "))

@@ -271,7 +271,7 @@ func showKey(c *sallyport.Credential, now time.Time) Key {
 		KeyID: c.ID, API: c.API, Kind: c.Kind, Principal: c.Principal, Name: c.Name,
 		Scopes: append([]string{}, c.Scopes...), Roles: append([]string{}, c.Roles...), Environment: c.Environment,
 		Prefix: c.Prefix, Last4: c.Last4, Masked: apikey.Mask(c.Prefix, c.Last4),
-		State: c.State.String(), CreatedAt: c.CreatedAt, Expired: c.Expired(now),
+		State: c.State.String(), Cause: c.Cause, CreatedAt: c.CreatedAt, Expired: c.Expired(now),
 		AllowedIPs: []string{}, Plan: c.Plan, Overrides: showOverrides(c.Overrides), Attributes: showAttributes(c.Attributes),
 	}
 	if c.Tenant != nil {

@@ -18,6 +18,7 @@ type Key struct {
 	Last4       string              `json:"last4"`
 	Masked      string              `json:"masked"`
 	State       string              `json:"state" enum:"active,disabled,revoked"`
+	Cause       string              `json:"cause,omitempty" doc:"Why it is in its state, where something else than an administrator's wish put it there"`
 	CreatedAt   time.Time           `json:"created_at"`
 	ExpiresAt   *time.Time          `json:"expires_at" doc:"null: never"`
 	Expired     bool                `json:"expired"`

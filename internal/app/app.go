@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/extauthz"
 	"github.com/sallyport/sallyport/internal/accept"
+	"github.com/sallyport/sallyport/internal/anomaly"
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/oauth"
@@ -63,6 +64,8 @@ type App struct {
 
 	directories      *directories // nil: none are configured
 	directoriesReady atomic.Bool
+	watch            *anomaly.Watch
+	anomalies        *anomaly.Actor
 	checks           *telemetry.Checks
 	reloads          *telemetry.Reloads
 	store            *sqlite.Store
@@ -127,14 +130,15 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.authorizer.AcceptWebhooks(a.senders)
 	rules := new(telemetry.Rules)
-	record := recorders{a.checks, shadowRecorder{rules}}
+	a.openAnomalies(registry)
+	record := recorders{a.checks, shadowRecorder{rules}, a.watch}
 	var log *telemetry.Log
 	if l := o.Config.Log; l.Decisions != "none" && l.Rate > 0 {
 		log = telemetry.NewLog(o.Log, l.Decisions == "all", int(l.Rate))
 		record = append(record, log)
 		registry.MustRegister(log)
 	}
-	a.limits = ratelimit.NewServer(a.counters, o.Now, limitRecorder{a.checks, log, rules})
+	a.limits = ratelimit.NewServer(a.counters, o.Now, limitRecorder{a.checks, log, rules, a.watch})
 	a.streams = ratelimit.NewAccessLog(a.slots, o.Now, a.owe)
 	if err := a.enforce(o.Config.Policy); err != nil {
 		return nil, err
@@ -173,12 +177,13 @@ func (r shadowRecorder) Record(d *sallyport.Decision, _ time.Duration) {
 	}
 }
 
-// limitRecorder counts what the rate limit service answers, and logs what it
-// refuses; what passes, Check has logged.
+// limitRecorder counts what the rate limit service answers, and logs and watches
+// what it refuses; what passes, Check has told.
 type limitRecorder struct {
 	*telemetry.Checks
 	log   *telemetry.Log // nil: none
 	rules *telemetry.Rules
+	watch *anomaly.Watch
 }
 
 func (r limitRecorder) Counted(c ratelimit.Counted) {
@@ -186,6 +191,7 @@ func (r limitRecorder) Counted(c ratelimit.Counted) {
 }
 
 func (r limitRecorder) Refused(d *sallyport.Decision) {
+	r.watch.Refused(d)
 	if r.log != nil {
 		r.log.Record(d, 0)
 	}
@@ -226,6 +232,8 @@ func (a *App) Run(ctx context.Context) error {
 	a.background.Go(func() { a.keepCounters(watching) })
 	a.background.Go(a.spend)
 	a.background.Go(func() { a.keepTokens(watching) })
+	a.background.Go(func() { a.anomalies.Run(watching) })
+	a.background.Go(func() { every(watching, forgetEvery, func() { a.watch.Sweep(a.now()) }) })
 	if a.directories != nil {
 		a.background.Go(func() { a.watchDirectories(watching) })
 	}

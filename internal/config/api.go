@@ -168,30 +168,6 @@ func quotaHeaders(a *faults, path string, in QuotaHeaders) sallyport.QuotaHeader
 	return out
 }
 
-func (a *api) anomalies() {
-	path := a.sub("anomalies")
-	var names []string
-	for i, in := range a.in.Anomalies {
-		at := index(path, i)
-		names = append(names, in.Name)
-		if in.Name == "" || !limitName.MatchString(in.Name) {
-			a.add(field(at, "name"), "is not the name of a rule", "write lower-case letters, digits and -")
-		}
-		a.required(at, "of", "what is watched", "write networks, refusals or requests")
-		a.required(at, "in", "the time in which it is counted", "write a duration such as 1h")
-		a.required(at, "action", "what happens then", "write alert, disable or revoke")
-		a.oneOf(field(at, "of"), "measure", in.Of, "networks", "refusals", "requests")
-		a.oneOf(field(at, "action"), "action", in.Action, "alert", "disable", "revoke")
-		if in.Over == 0 {
-			a.add(field(at, "over"), "is missing or zero", "write how many are too many")
-		}
-	}
-	a.distinct(path, "rule", names)
-	if len(names) > 0 {
-		a.notServed(path, "rules over anomalies are not served by this version")
-	}
-}
-
 // required says so where a field was not written.
 func (a *api) required(path, name, what, hint string) {
 	if !a.has(field(path, name)) {

@@ -302,7 +302,6 @@ func TestWhatIsNotServedIsSaid(t *testing.T) {
     roles: {Clerk: [orders:read]}
     tenant_roles: true
     endpoints: [{GET: /authorize, serve: oauth2_authorize}]
-    anomalies: [{name: a, of: networks, over: 1, in: 1h, action: alert}]
 `
 	c := parse(t, text)
 	golden(t, "testdata/absent.want", config.Format(c.Absent))
@@ -310,6 +309,26 @@ func TestWhatIsNotServedIsSaid(t *testing.T) {
 	hook := operation(t, c.Policy.APIs[0], "POST", "/hook")
 	if hook.Webhook == nil || hook.Public {
 		t.Errorf("got %+v", hook)
+	}
+}
+
+// A4: rules over anomalous use, of which there are none where the file has none.
+func TestAnomalies(t *testing.T) {
+	if got := parse(t, minimal).Policy.APIs[0].Anomalies; len(got) > 0 {
+		t.Errorf("without any: %+v", got)
+	}
+	c := parse(t, minimal+`    anomalies:
+      - {name: far-away, of: networks, over: 10000, in: 7d, action: alert}
+      - {name: refused, of: refusals, over: 1, in: 1s, action: disable}
+      - {name: busy, of: requests, over: 1000000, in: 1h30m, action: revoke}
+`)
+	want := []sallyport.Anomaly{
+		{Name: "far-away", Of: sallyport.MeasureNetworks, Over: 10_000, In: 7 * 24 * time.Hour, Action: sallyport.ActionAlert},
+		{Name: "refused", Of: sallyport.MeasureRefusals, Over: 1, In: time.Second, Action: sallyport.ActionDisable},
+		{Name: "busy", Of: sallyport.MeasureRequests, Over: 1_000_000, In: 90 * time.Minute, Action: sallyport.ActionRevoke},
+	}
+	if diff := cmp.Diff(want, c.Policy.APIs[0].Anomalies); diff != "" || len(c.Absent) > 0 {
+		t.Errorf("%v\n%s", c.Absent, diff)
 	}
 }
 

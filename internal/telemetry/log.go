@@ -63,6 +63,9 @@ func (l *Log) Record(d *sallyport.Decision, took time.Duration) {
 		add("principal", d.Subject.Principal)
 	}
 	add("missing", d.Missing)
+	if c := d.Credential; c != nil && c.State != sallyport.Active {
+		add("cause", c.Cause)
+	}
 	add("request_id", d.RequestID)
 	if d.ID != 0 { // Check's; the rate limit service's have the request's id
 		add("decision", fmt.Sprintf("%016x", d.ID))

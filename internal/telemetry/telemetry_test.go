@@ -39,10 +39,14 @@ func TestLogWritesWhoWhatAndWhy(t *testing.T) {
 	shadowed.Shadowed = sallyport.QuotaExhausted
 	NewLog(slog.New(text), false, 10).Record(shadowed, time.Millisecond)
 	NewLog(slog.New(text), true, 10).Record(decision(sallyport.Allowed), time.Millisecond)
+	ended := decision(sallyport.CredentialDisabled)
+	ended.Credential = &sallyport.Credential{State: sallyport.Disabled, Cause: "by a rule"}
+	NewLog(slog.New(text), false, 10).Record(ended, time.Millisecond)
 	for _, want := range []string{
 		`reason=caller.scope.missing api=orders operation="GET /v1/orders" tenant=acme credential=key_1 principal=ana missing=orders:write request_id=r1 decision=0000000000000007 took=1ms`,
 		"reason=allowed shadow=caller.quota.requests api=orders",
 		`reason=allowed api=orders operation="GET /v1/orders"`,
+		`reason=caller.credential.disabled api=orders operation="GET /v1/orders" tenant=acme credential=key_1 principal=ana cause="by a rule"`,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in\n%s", want, &out)
@@ -108,4 +112,17 @@ func wantMetrics(t *testing.T, c prometheus.Collector, want ...string) {
 			t.Errorf("no %s in\n%s", line, w.Body)
 		}
 	}
+}
+
+func TestAnomaliesCountWhatWasDone(t *testing.T) {
+	a := new(Anomalies)
+	for range 2 {
+		a.Acted("orders", "refused", sallyport.ActionDisable)
+	}
+	a.Acted("orders", "busy", sallyport.ActionAlert)
+	a.Lost("orders", "refused", "store")
+	wantMetrics(t, a,
+		`sallyport_anomalies_total{action="disable",api="orders",rule="refused"} 2`,
+		`sallyport_anomalies_total{action="alert",api="orders",rule="busy"} 1`,
+		`sallyport_anomalies_lost_total{api="orders",failed="store",rule="refused"} 1`)
 }
