@@ -160,6 +160,9 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	if err := a.keepKeys(p); err != nil {
 		return err
 	}
+	if err := a.keepRoles(p); err != nil {
+		return err
+	}
 	providers, err := a.newProviders(p)
 	if err != nil {
 		return err

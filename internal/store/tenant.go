@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/sallyport/sallyport"
 )
@@ -99,23 +98,8 @@ func (r TenantRow) Change(change func(*sallyport.Tenant) error) (TenantRow, erro
 // access tokens and grants of who holds one of them end with it, and so do the
 // tokens that were made from credentials that hold one.
 func (r TenantRow) ChangedRoles(after TenantRow) (names []string, err error) {
-	was, err := decodeLists(r.Roles)
-	if err != nil {
+	if names, err = changedRoles(r.Roles, after.Roles); err != nil {
 		return nil, fmt.Errorf("%s: roles: %w", r, err)
-	}
-	is, err := decodeLists(after.Roles)
-	if err != nil {
-		return nil, fmt.Errorf("%s: roles: %w", r, err)
-	}
-	for name, scopes := range was {
-		if now, ok := is[name]; !ok || !maps.Equal(setOf(scopes), setOf(now)) {
-			names = append(names, name)
-		}
-	}
-	for name := range is {
-		if _, ok := was[name]; !ok {
-			names = append(names, name)
-		}
 	}
 	return names, nil
 }

@@ -31,6 +31,7 @@ type tables struct {
 	credentials []store.CredentialRow         // in order of creation
 	secrets     map[sallyport.Digest]secret
 	tokens      map[sallyport.Digest]store.AdminTokenRow
+	roles       map[string]store.APIRoles // by api
 
 	grantSecrets map[sallyport.Digest]store.GrantSecretRow
 	signingKeys  map[[2]string]store.SigningKeyRow // by api and id
@@ -53,6 +54,7 @@ func New() *Store {
 		users:   map[[3]string]store.UserRow{},
 		secrets: map[sallyport.Digest]secret{},
 		tokens:  map[sallyport.Digest]store.AdminTokenRow{},
+		roles:   map[string]store.APIRoles{},
 
 		grantSecrets: map[sallyport.Digest]store.GrantSecretRow{},
 		signingKeys:  map[[2]string]store.SigningKeyRow{},
@@ -65,7 +67,7 @@ func New() *Store {
 func (t *tables) clone() *tables {
 	return &tables{
 		tenants: maps.Clone(t.tenants), users: maps.Clone(t.users), credentials: slices.Clone(t.credentials),
-		secrets: maps.Clone(t.secrets), tokens: maps.Clone(t.tokens),
+		secrets: maps.Clone(t.secrets), tokens: maps.Clone(t.tokens), roles: maps.Clone(t.roles),
 		grantSecrets: maps.Clone(t.grantSecrets), signingKeys: maps.Clone(t.signingKeys),
 		revoked: maps.Clone(t.revoked), senders: maps.Clone(t.senders),
 	}
@@ -170,18 +172,8 @@ func (s *Store) UpdateTenant(ctx context.Context, api, id string, change func(*s
 		if err != nil {
 			return c, err
 		}
-		holders, err := store.Holders(t.usersOf(api, id), roles)
-		if err != nil {
-			return c, err
-		}
-		for _, holder := range holders {
-			at := [3]string{api, id, holder}
-			u := t.users[at]
-			u.Epoch++
-			t.users[at] = u
-		}
-		c.ended = t.endTokens(api, id, holders...)
-		return c, t.growHolders(api, id, roles)
+		c.ended, err = t.endHolders(api, id, roles)
+		return c, err
 	})
 	tenant, err := store.Value(c.row, err)
 	return tenant, c.ended, err

@@ -31,6 +31,29 @@ const (
 	endCredentials = `UPDATE credentials SET epoch = epoch + (state = 'active'), state = 'revoked', cause = ?4`
 )
 
+// endHolders ends what rests on the holders of these roles in a tenant: the
+// personal access tokens and grants of its users who hold one are revoked, and the
+// epochs grow of these users and of the credentials that hold one themselves. It
+// returns how many were not revoked before.
+func endHolders(ctx context.Context, tx *sql.Tx, api, tenant string, roles []string) (ended int, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+userColumns+` FROM users u WHERE u.api = ? AND u.tenant = ?`, api, tenant)
+	users, err := collect(rows, err, userFields)
+	if err != nil {
+		return 0, err
+	}
+	holders, err := store.Holders(users, roles)
+	if err != nil {
+		return 0, err
+	}
+	if err := growUsers(ctx, tx, api, tenant, holders); err != nil {
+		return 0, err
+	}
+	if ended, err = endTokens(ctx, tx, api, tenant, holders...); err != nil {
+		return 0, err
+	}
+	return ended, growHolders(ctx, tx, api, tenant, roles)
+}
+
 // endTokens revokes the personal access tokens and grants of these users of a
 // tenant, and returns how many were not revoked before.
 func endTokens(ctx context.Context, tx *sql.Tx, api, tenant string, users ...string) (int, error) {

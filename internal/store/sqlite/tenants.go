@@ -126,20 +126,5 @@ func writeTenant(ctx context.Context, tx *sql.Tx, before, r store.TenantRow) (en
 	if err != nil || len(roles) == 0 {
 		return 0, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT `+userColumns+` FROM users u WHERE u.api = ? AND u.tenant = ?`, r.API, r.ID)
-	users, err := collect(rows, err, userFields)
-	if err != nil {
-		return 0, err
-	}
-	holders, err := store.Holders(users, roles)
-	if err != nil {
-		return 0, err
-	}
-	if err := growUsers(ctx, tx, r.API, r.ID, holders); err != nil {
-		return 0, err
-	}
-	if ended, err = endTokens(ctx, tx, r.API, r.ID, holders...); err != nil {
-		return 0, err
-	}
-	return ended, growHolders(ctx, tx, r.API, r.ID, roles)
+	return endHolders(ctx, tx, r.API, r.ID, roles)
 }

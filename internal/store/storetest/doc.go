@@ -62,6 +62,8 @@ type Store interface {
 	Senders(ctx context.Context, api, tenant, after string, limit int) ([]*sallyport.Sender, error)
 	UpdateSender(ctx context.Context, api, tenant, id string, change func(*sallyport.Sender) error) (*sallyport.Sender, error)
 
+	KeepRoles(ctx context.Context, api string, roles map[string][]string) (tenants []string, ended int, err error)
+
 	CreateAdminToken(ctx context.Context, t sallyport.AdminToken, d sallyport.Digest) error
 	AdminTokens(ctx context.Context) ([]*sallyport.AdminToken, error)
 	RevokeAdminToken(ctx context.Context, id string) error
@@ -170,6 +172,7 @@ func oauthLaws() []law {
 		{"a user's epoch grows with what ends its tokens", userEpochs},
 		{"a tenant's epoch grows when it is suspended", tenantEpochs},
 		{"epochs grow with a tenant's roles", roleEpochs},
+		{"what rests on an API's roles ends with them", apiRoles},
 		{"a cause does not outlive its state", causes},
 
 		{"signing keys are kept in order", signingKeys},
