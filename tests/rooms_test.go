@@ -147,8 +147,9 @@ var homes = []home{
 	{"golang.org/x/sys/unix", []string{"ratelimit/redis"}, nil}, // whether a connection holds an answer
 	{"golang.org/x/crypto", []string{"internal/password"}, nil},
 	{"github.com/go-jose/go-jose/v4", []string{"internal/token", "internal/issuer"}, nil},
-	{"github.com/coreos/go-oidc/v3", []string{"internal/signin"}, nil},
-	{"golang.org/x/oauth2", []string{"internal/signin"}, nil},
+	// What others' programs use of OAuth; those of our users stand outside.
+	{"golang.org/x/oauth2", []string{"internal/signin"}, []string{"tests/e2e"}},
+	{"github.com/coreos/go-oidc/v3", []string{"internal/signin"}, []string{"tests/e2e"}},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
 	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},

@@ -115,16 +115,10 @@ func (s *server) envoy(chain string) *demo {
 	return s.envoyOn(s.bootstrap(chain))
 }
 
-// bootstrap is for the server as it runs, whose port for endpoints the file does not say.
 func (s *server) bootstrap(chain string) string {
 	s.t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.folder, "sallyport.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.write("running.yaml", strings.Replace(string(text), `http: "127.0.0.1:0"`, fmt.Sprintf("http: %q", strings.TrimPrefix(s.http, "http://")), 1))
-	return s.cli("envoy", "bootstrap", "-c", filepath.Join(s.folder, "running.yaml"),
-		"--chain", chain, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	return s.cli("envoy", "bootstrap", "-c", filepath.Join(s.folder, "sallyport.yaml"),
+		"--chain", chain, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--http", strings.TrimPrefix(s.http, "http://"))
 }
 
 func (s *server) envoyOn(bootstrap string) *demo {
