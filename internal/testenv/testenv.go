@@ -1,8 +1,8 @@
-// Package testenv finds what tests need besides Go: Envoy, and other programs
-// as they come. A test whose need is not met skips and names it, unless
-// SALLYPORT_TEST_REQUIRE lists that name (comma-separated), where it fails: so
-// a newcomer's `go test` is quiet and a release's is complete. It is for tests
-// only and costs a look at the file system.
+// Package testenv finds what tests need besides Go: Envoy, Redis, a browser. A
+// test whose need is not met skips and names it, unless SALLYPORT_TEST_REQUIRE
+// lists that name (comma-separated), where it fails: so a newcomer's `go test` is
+// quiet and a release's is complete. It is for tests only and costs a look at the
+// file system.
 package testenv
 
 import (

@@ -42,8 +42,9 @@ func (p *project) gates() []gate {
 		{"vet", p.inModules("go", "vet", "./...")},
 		{"tidy", p.inModules("go", "mod", "tidy", "-diff")},
 		{"staticcheck", p.inModules("go", "run", staticcheck, "./...")},
-		{"envoy", p.envoy},
-		{"redis", p.redis},
+		{"envoy", p.fetched("scripts/envoy.sh", "ENVOY")},
+		{"redis", p.fetched("scripts/redis.sh", "REDIS_SERVER")},
+		{"chromium", p.fetched("scripts/chromium.sh", "CHROMIUM")},
 		{"test", p.test},
 		{"fuzz", p.fuzz},
 		{"govulncheck", p.govulncheck},
@@ -127,28 +128,20 @@ func (p *project) gofmt(ctx context.Context) error {
 	return nil
 }
 
-// envoy sees to it that there is one. The tests that follow require it.
-func (p *project) envoy(ctx context.Context) error {
-	c := p.command(ctx, "", "scripts/envoy.sh")
-	c.Stderr = p.out
-	path, err := c.Output()
-	if err != nil {
-		return fmt.Errorf("scripts/envoy.sh: %w", err)
+// fetched sees to it that there is a program, by its script, and tells the tests
+// that follow, which require it, where.
+func (p *project) fetched(script, variable string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		c := p.command(ctx, "", script)
+		c.Stderr = p.out
+		text, err := c.Output()
+		if err != nil {
+			return fmt.Errorf("%s: %w", script, err)
+		}
+		path := strings.TrimSpace(string(text))
+		p.env = append(p.env, variable+"="+path)
+		return p.show(ctx, "", path, "--version")
 	}
-	p.env = append(p.env, "ENVOY="+strings.TrimSpace(string(path)))
-	return p.show(ctx, "", strings.TrimSpace(string(path)), "--version")
-}
-
-// redis sees to it that there is one, which the tests that follow require too.
-func (p *project) redis(ctx context.Context) error {
-	c := p.command(ctx, "", "scripts/redis.sh")
-	c.Stderr = p.out
-	path, err := c.Output()
-	if err != nil {
-		return fmt.Errorf("scripts/redis.sh: %w", err)
-	}
-	p.env = append(p.env, "REDIS_SERVER="+strings.TrimSpace(string(path)))
-	return p.show(ctx, "", strings.TrimSpace(string(path)), "--version")
 }
 
 // test runs all tests but those of e2e, which are a gate of their own.
@@ -179,7 +172,7 @@ func (p *project) e2e(ctx context.Context) error {
 // something, and saves the second that the race detector waits at the end of
 // every process.
 func (p *project) requireAll() {
-	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,redis,cc", "GORACE=atexit_sleep_ms=10")
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,redis,chromium,cc", "GORACE=atexit_sleep_ms=10")
 }
 
 // haveCompiler says what is missing where go would say it less clearly.
