@@ -150,6 +150,7 @@ var homes = []home{
 	// What others' programs use of OAuth; those of our users stand outside.
 	{"golang.org/x/oauth2", []string{"internal/signin"}, []string{"tests/e2e"}},
 	{"github.com/coreos/go-oidc/v3", []string{"internal/signin"}, []string{"tests/e2e"}},
+	{"github.com/chromedp", nil, []string{"tests/e2e"}},
 	// For tests, and for the suites that tests share.
 	{"github.com/google/go-cmp", []string{"internal/store/storetest"}, []string{"."}},
 	{"pgregory.net/rapid", []string{"ratelimit/counterstest"}, []string{"ratelimit"}},

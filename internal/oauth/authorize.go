@@ -63,7 +63,6 @@ func (s *Server) serveAuthorize(ctx context.Context, v *visit.Visit) {
 	case user == nil || user.Tenant != request.client.Tenant.ID:
 		s.signIn(ctx, v, p, false)
 	default:
-		p.provider = s.providerOrigin(ctx, v)
 		p.consent(user, s.grantable(v, request, user))
 	}
 }

@@ -34,8 +34,6 @@ type page struct {
 	*visit.Visit
 	hasher  *apikey.Hasher
 	request *asked
-
-	provider string // origin of where users sign in, if not here
 }
 
 func (s *Server) newPage(v *visit.Visit) *page { return &page{Visit: v, hasher: s.Hasher} }
@@ -52,18 +50,13 @@ type shown struct {
 	Fault   string
 	User    string
 	Scopes  []string
+	Lasts   string // how long a grant is good
 	Goes    string // the host that the user is sent back to
 	Message string
 }
 
-func (p *page) show(status int, name string, data shown) {
+func (p *page) show(status int, name, formAction string, data shown) {
 	data.Style, data.API = template.CSS(pagesCSS), p.API.Name
-	h := p.W.Header()
-	// A browser holds form-action against redirects of what it has sent, too.
-	action := "'self'"
-	if p.provider != "" {
-		action += " " + p.provider
-	}
 	if p.request != nil {
 		data.Client, data.Tenant = p.request.client.Name, p.request.client.Tenant.Name
 		if data.Client == "" {
@@ -73,18 +66,10 @@ func (p *page) show(status int, name string, data shown) {
 			data.Tenant = p.request.client.Tenant.ID
 		}
 		data.Action, data.Token = p.R.URL.RequestURI(), p.pageToken()
-		if to, err := url.Parse(p.request.redirect); err == nil {
-			data.Goes = to.Host
-			if to.Host == "" {
-				data.Goes = to.Scheme
-				action += " " + to.Scheme + ":"
-			} else {
-				action += " " + to.Scheme + "://" + to.Host
-			}
-		}
 	}
+	h := p.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+styleHash+"; form-action "+action+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+styleHash+"; form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -98,7 +83,7 @@ func (p *page) login(login, fault string) {
 	if fault != "" {
 		status = http.StatusUnauthorized
 	}
-	p.show(status, "login", shown{Login: login, Fault: fault})
+	p.show(status, "login", "'self'", shown{Login: login, Fault: fault})
 }
 
 // consent asks the user to grant scopes.
@@ -107,16 +92,44 @@ func (p *page) consent(user *sallyport.User, scopes []string) {
 	if name == "" {
 		name = user.Login
 	}
-	p.show(http.StatusOK, "consent", shown{User: name, Scopes: scopes})
+	goes, scheme := p.request.redirect, "https"
+	if to, err := url.Parse(goes); err == nil {
+		goes, scheme = to.Host, to.Scheme
+		if to.Host == "" {
+			goes = to.Scheme
+		}
+	}
+	// A browser holds form-action against every redirect of what it has sent, also
+	// against those that the application makes from its own address to another, and
+	// those of the provider where users sign in.
+	p.show(http.StatusOK, "consent", "'self' https: "+scheme+":", shown{User: name, Scopes: scopes, Lasts: inWords(p.API.Tokens.Grant), Goes: goes})
+}
+
+// inWords tells a length of time in its largest unit, rounded up: it is a bound.
+func inWords(d time.Duration) string {
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		switch {
+		case d == unit.length:
+			return "1 " + unit.name
+		case d > unit.length:
+			return strconv.FormatInt(int64((d+unit.length-1)/unit.length), 10) + " " + unit.name + "s"
+		}
+	}
+	return "1 minute"
 }
 
 // broken says that there is no way on.
-func (p *page) broken(status int, message string) { p.show(status, "broken", shown{Message: message}) }
+func (p *page) broken(status int, message string) {
+	p.show(status, "broken", "'none'", shown{Message: message})
+}
 
 // late asks the user to wait.
 func (p *page) late(wait time.Duration) {
 	p.W.Header().Set("Retry-After", strconv.FormatInt(int64(max(time.Second, wait)/time.Second), 10))
-	p.show(http.StatusTooManyRequests, "broken", shown{Message: "Too many attempts. Wait a moment and try again."})
+	p.show(http.StatusTooManyRequests, "broken", "'none'", shown{Message: "Too many attempts. Wait a moment and try again."})
 }
 
 // again shows the page anew, by GET.

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -83,23 +82,6 @@ func (s *Server) signIn(ctx context.Context, v *visit.Visit, p *page, fresh bool
 	v.W.Header().Set("Location", to)
 	v.W.Header().Set("Referrer-Policy", "no-referrer")
 	v.W.WriteHeader(http.StatusSeeOther)
-}
-
-// providerOrigin returns the origin of the pages where users of v's API sign in; ""
-// where that is here, or the provider cannot be asked, without which a consent does.
-func (s *Server) providerOrigin(ctx context.Context, v *visit.Visit) string {
-	if !elsewhere(v) {
-		return ""
-	}
-	to, err := s.Provider(v.API.Name).URL(ctx, callback(v), "", "", "", false)
-	if err != nil {
-		return ""
-	}
-	u, err := url.Parse(to)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
 }
 
 // serveCallback serves the endpoint to which the provider sends users back: it
