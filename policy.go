@@ -144,6 +144,7 @@ type KeyForm struct {
 // the scopes that it gives besides itself, spelled out.
 type Scope struct {
 	Name      string
+	Means     string // to a user who is asked to grant it; "" where nobody has said
 	GrantsAll bool
 	Grants    []string
 }

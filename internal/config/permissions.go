@@ -25,10 +25,13 @@ func (a *api) permissions() {
 		case in.Name != "" && !scopeName.MatchString(in.Name):
 			a.add(at, "scope "+quote(in.Name)+" is not a name", "write letters, digits and : * . _ / -")
 		}
+		if in.Means != "" && !isLabel(in.Means) {
+			a.add(field(at, "means"), "is not a line of text", "write it in one line of printable characters")
+		}
 		if _, twice := a.scopes[in.Name]; !twice {
 			a.scopes[in.Name] = i
 		}
-		a.out.Scopes = append(a.out.Scopes, sallyport.Scope{Name: in.Name, GrantsAll: slices.Contains(in.Grants, "all")})
+		a.out.Scopes = append(a.out.Scopes, sallyport.Scope{Name: in.Name, Means: in.Means, GrantsAll: slices.Contains(in.Grants, "all")})
 	}
 	if len(names) > maxScopes {
 		a.add(path, "lists too many scopes", fmt.Sprintf("at most %d", maxScopes))

@@ -264,9 +264,10 @@ type Claims struct {
 	PlanMap     map[string]string `yaml:"plan_map"`     // from theirs to ours; one that is not in it is the tenant's
 }
 
-// Scope is written as a plain name, or {name: N, grants: all | [PATTERN…]}.
+// Scope is written as a plain name, or {name: N, grants: all | [PATTERN…], means: TEXT}.
 type Scope struct {
 	Name   string `yaml:"name"`
+	Means  string `yaml:"means"` // for users who are asked to grant it, such as "See your orders"
 	Grants List   `yaml:"grants"`
 }
 

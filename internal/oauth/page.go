@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,7 +50,7 @@ type shown struct {
 	Login   string
 	Fault   string
 	User    string
-	Scopes  []string
+	Scopes  []sallyport.Scope
 	Lasts   string // how long a grant is good
 	Goes    string // the host that the user is sent back to
 	Message string
@@ -102,7 +103,17 @@ func (p *page) consent(user *sallyport.User, scopes []string) {
 	// A browser holds form-action against every redirect of what it has sent, also
 	// against those that the application makes from its own address to another, and
 	// those of the provider where users sign in.
-	p.show(http.StatusOK, "consent", "'self' https: "+scheme+":", shown{User: name, Scopes: scopes, Lasts: inWords(p.API.Tokens.Grant), Goes: goes})
+	p.show(http.StatusOK, "consent", "'self' https: "+scheme+":", shown{User: name, Scopes: inFull(p.API, scopes), Lasts: inWords(p.API.Tokens.Grant), Goes: goes})
+}
+
+// inFull returns the scopes of api that are called names, in its own order.
+func inFull(api *sallyport.API, names []string) (all []sallyport.Scope) {
+	for _, scope := range api.Scopes {
+		if slices.Contains(names, scope.Name) {
+			all = append(all, scope)
+		}
+	}
+	return all
 }
 
 // inWords tells a length of time in its largest unit, rounded up: it is a bound.

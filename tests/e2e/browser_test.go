@@ -82,7 +82,7 @@ func (v *visitor) consents(t *testing.T) {
 	if status := b.signs(v.login, v.password); status != 200 {
 		t.Fatalf("signed in: %d", status)
 	}
-	b.says("Allow Inventory to use your account?", "Demo everything", "Inventory of Demo enterprise", "devices:read", "devices:write",
+	b.says("Allow Inventory to use your account?", "Demo everything", "Inventory of Demo enterprise", "See devices devices:read", "Add and change devices devices:write",
 		strings.TrimPrefix(v.app.URL, "http://"))
 	for button, want := range map[string][]string{"Allow": {"code", "iss", "state"}, "Deny": {"error", "error_description", "iss", "state"}} {
 		before := len(v.app.told())
