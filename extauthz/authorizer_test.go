@@ -478,6 +478,26 @@ func TestTheZeroAuthorizerRefuses(t *testing.T) {
 	}
 }
 
+// A4: where a request came from is told where rules may ask, as the proxy vouches
+// for it.
+func TestTheAddressIsToldWhereUseIsWatched(t *testing.T) {
+	g := newGate(t)
+	for _, want := range []string{"", "198.51.100.7"} {
+		r, d := fullRequest(g.key(), sallyport.Paired), new(sallyport.Decision)
+		r.Source, r.SourceHeader = "10.0.0.1", "x-envoy-external-address"
+		r.Headers = append(r.Headers, sallyport.Header{Name: "x-forwarded-for", Value: "192.0.2.9"})
+		for i := range r.Headers {
+			if r.Headers[i].Name == r.SourceHeader {
+				r.Headers[i].Value = "198.51.100.7"
+			}
+		}
+		if g.Decide(context.Background(), &r, d); d.Address != want || d.Reason != sallyport.Allowed {
+			t.Errorf("got %q and %v, want %q", d.Address, d.Reason, want)
+		}
+		g.policy.APIs[0].Anomalies = []sallyport.Anomaly{{Name: "far-away", Of: sallyport.MeasureNetworks}}
+	}
+}
+
 // DESIGN: no allocation in Decide on a hit.
 func TestDecideDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
