@@ -223,7 +223,7 @@ func (b *tab) goes(steps ...chromedp.Action[chromedp.Void]) (status int64) {
 	defer end()
 	resp, err := chromedp.RunResponse(ctx, steps...)
 	if err != nil {
-		b.t.Fatalf("no page came: %v", err)
+		b.t.Fatalf("no page came: %v; the browser says %q", err, b.heard())
 	}
 	return resp.Status
 }
