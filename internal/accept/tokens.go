@@ -64,11 +64,17 @@ func (t *Tokens) Close() {
 }
 
 // Prepare makes what the issuers of p need, and returns what puts it in force and
-// ends what is not needed any more. What stays as it was goes on, with the keys
-// that it knows. On an error nothing has changed.
-func (t *Tokens) Prepare(p *sallyport.Policy) (commit func(), err error) {
+// ends what is not needed any more, and what gives it up again: one of the two is
+// to be called. What stays as it was goes on, with the keys that it knows. On an
+// error nothing has changed.
+func (t *Tokens) Prepare(p *sallyport.Policy) (commit, abandon func(), err error) {
 	before, after := *t.current.Load(), sources{}
 	var made []*source
+	abandon = func() {
+		for _, s := range made {
+			s.close()
+		}
+	}
 	for _, api := range p.APIs {
 		for i := range api.Issuers {
 			at := fmt.Sprintf("apis.%s: issuer %s", api.Name, api.Issuers[i].URL)
@@ -81,15 +87,13 @@ func (t *Tokens) Prepare(p *sallyport.Policy) (commit func(), err error) {
 				}
 			}
 			if err != nil {
-				for _, s := range made {
-					s.close()
-				}
-				return nil, fmt.Errorf("%s: %w", at, err)
+				abandon()
+				return nil, nil, fmt.Errorf("%s: %w", at, err)
 			}
 			after[api.Name] = append(after[api.Name], s)
 		}
 	}
-	return func() {
+	commit = func() {
 		t.current.Store(&after)
 		for api, list := range before {
 			for _, s := range list {
@@ -98,7 +102,8 @@ func (t *Tokens) Prepare(p *sallyport.Policy) (commit func(), err error) {
 				}
 			}
 		}
-	}, nil
+	}
+	return commit, abandon, nil
 }
 
 // Verify returns the credential that text stands for at api, and until when that

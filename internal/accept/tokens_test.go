@@ -67,7 +67,7 @@ func newFixture(t *testing.T, issuers ...sallyport.Issuer) *fixture {
 
 func (f *fixture) enforce(t *testing.T, api *sallyport.API) {
 	t.Helper()
-	commit, err := f.Prepare(&sallyport.Policy{APIs: []*sallyport.API{api}})
+	commit, _, err := f.Prepare(&sallyport.Policy{APIs: []*sallyport.API{api}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,11 +252,16 @@ func TestPrepareRefuses(t *testing.T) {
 	noSecret.Introspect = &sallyport.Introspect{URL: is.URL, Client: "gate"}
 	noTenant.Claims = sallyport.Claims{}
 	for want, bad := range map[string]sallyport.Issuer{"ca: ": noCA, "introspection.secret: ": noSecret, "tenant": noTenant} {
-		_, err := f.Prepare(&sallyport.Policy{APIs: []*sallyport.API{{Name: "orders", Issuers: []sallyport.Issuer{ofJWTs(is), bad}}}})
+		_, _, err := f.Prepare(&sallyport.Policy{APIs: []*sallyport.API{{Name: "orders", Issuers: []sallyport.Issuer{ofJWTs(is), bad}}}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "apis.orders: issuer "+is.URL) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
+	_, abandon, err := f.Prepare(&sallyport.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	abandon()
 	if _, _, err := f.Verify(t.Context(), f.api, token); err != nil {
 		t.Error(err)
 	}

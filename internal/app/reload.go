@@ -160,15 +160,16 @@ func (a *App) enforce(p *sallyport.Policy) error {
 	if err := a.keepKeys(p); err != nil {
 		return err
 	}
-	if err := a.keepRoles(p); err != nil {
-		return err
-	}
 	providers, err := a.newProviders(p)
 	if err != nil {
 		return err
 	}
-	tokens, err := a.tokens.Prepare(p)
+	tokens, abandon, err := a.tokens.Prepare(p)
 	if err != nil {
+		return err
+	}
+	if err := a.keepRoles(p); err != nil {
+		abandon()
 		return err
 	}
 	a.checks.Know(p)

@@ -191,6 +191,32 @@ func startMakeDemo(t *testing.T, root string) (export string) {
 	return ""
 }
 
+// What the README shows of tokens and webhooks is valid, put together.
+func TestTheReadmesTokens(t *testing.T) {
+	text := `
+store: sqlite:///var/lib/sallyport/sallyport.db
+pepper: {env: PEPPER}
+apis:
+  orders:
+    hosts: [api.example.com]
+    scopes: ["orders:read"]
+    credentials:
+      read: [{header: Authorization, scheme: Bearer}]
+`
+	for _, b := range readmeBlocks(t, "Tokens and webhooks") {
+		if b.language == "yaml" {
+			text += b.text
+		}
+	}
+	file := filepath.Join(t.TempDir(), "sallyport.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(binary, "check", "-c", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, text)
+	}
+}
+
 // The configuration that the README shows is valid.
 func TestTheReadmesConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sallyport.yaml")

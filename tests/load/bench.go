@@ -36,6 +36,9 @@ type server struct {
 	keys    []string
 	whole   bool // its answers must carry a whole decision
 	barred  bool // the bar is for it
+
+	beside int     // the place of the server that it is compared with; 0: the baseline
+	bar    float64 // its own, in place of the shape's; 0: none
 }
 
 // fault says at which server err happened, and what that wrote last.
@@ -101,20 +104,27 @@ func measure(ctx context.Context, servers []*server, s shape, rounds int, budget
 
 func queuedAll(servers []*server) (sum time.Duration) {
 	for _, s := range servers {
-		sum += queued(s.cpu.pid)
+		if s.beside == 0 { // else it is a process that was counted
+			sum += queued(s.cpu.pid)
+		}
 	}
 	return sum
 }
 
 // round makes calls to every server and returns the CPU time that each spent.
 // The servers take turns within the round too, so that what else runs on the
-// machine for some hundred milliseconds meets all of them.
+// machine for some hundred milliseconds meets all of them, and every other time the
+// other way about, so that none always comes after the same one.
 func round(loads []*load, calls int) ([]time.Duration, error) {
 	const slices, warmUp = 8, 200
 	sums := make([]time.Duration, len(loads))
 	for i := range slices {
 		part := calls*(i+1)/slices - calls*i/slices
-		for j, l := range loads {
+		for j := range loads {
+			if i%2 == 1 {
+				j = len(loads) - 1 - j
+			}
+			l := loads[j]
 			if _, err := l.run(warmUp); err != nil {
 				return nil, l.server.fault(err)
 			}
@@ -199,17 +209,19 @@ func (l *load) answers() (n uint64) {
 	return n
 }
 
-// rows compares every server with the first, the baseline.
+// rows compares every server with the first, the baseline, or with the one beside
+// which it stands.
 func (r result) rows(servers []*server) []row {
 	var rows []row
-	base := r.times[0]
 	for i, server := range servers[1:] {
+		base := r.times[server.beside]
 		one := row{
 			measure:  r.shape.String(),
 			server:   server.name,
 			baseline: lowerQuartile(base),
 			measured: lowerQuartile(r.times[i+1]),
 			spread:   [2]float64{spread(base), spread(r.times[i+1])},
+			bar:      server.bar,
 		}
 		if server.barred {
 			one.bar = r.shape.bar

@@ -14,6 +14,7 @@ import (
 type fleet struct {
 	servers []*server
 	started []*process
+	clients *clients // of the gate; nil: there is none
 }
 
 // anyKey is sent to servers that do not look at it.
@@ -44,6 +45,9 @@ func (f *fleet) start(ctx context.Context, o options, dir string) error {
 }
 
 func (f *fleet) stop() {
+	if f.clients != nil {
+		f.clients.close()
+	}
 	for _, p := range f.started {
 		p.stop()
 	}
@@ -83,8 +87,24 @@ func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error
 	if err != nil {
 		return err
 	}
-	return f.add(&server{name: "sallyport", address: g.grpc, keys: keys, whole: true, barred: true, process: g.process}, g.pid())
+	if err := f.add(&server{name: "sallyport", address: g.grpc, keys: keys, whole: true, barred: true, process: g.process}, g.pid()); err != nil {
+		return err
+	}
+	if f.clients, err = g.makeClients(ctx, o.keyCount); err != nil {
+		return err
+	}
+	tokens, err := f.clients.tokens(ctx, o.keyCount)
+	if err != nil {
+		return err
+	}
+	return f.add(&server{
+		name: "a token beside a key", address: g.grpc, keys: tokens, whole: true, process: g.process,
+		beside: len(f.servers) - 1, bar: tokenBar,
+	}, g.pid())
 }
+
+// tokenBar is what a Check of a token that is known may cost beside one of a key.
+const tokenBar = 1.1
 
 // join adds a server that runs already, if it runs as the others do.
 func (f *fleet) join(o options) error {

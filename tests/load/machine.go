@@ -47,8 +47,8 @@ func commit(ctx context.Context, module string) string {
 func microBenchmarks(ctx context.Context, module, benchtime string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // most of it is compiling
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Decide|Take|Decode|Encode)",
-		"-benchmem", "-benchtime", benchtime, "./extauthz", "./ratelimit")
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Decide|Take|Decode|Encode|Sign|Verify)",
+		"-benchmem", "-benchtime", benchtime, "./extauthz", "./ratelimit", "./internal/token")
 	cmd.Dir = module
 	out, err := cmd.CombinedOutput()
 	lines := benchmarkLines(string(out))

@@ -143,12 +143,19 @@ func bench(ctx context.Context, o options, stdout io.Writer) error {
 		}
 		results = append(results, r)
 	}
-	return o.report(ctx, stdout, f.servers, results)
+	var issuing time.Duration
+	if f.clients != nil {
+		var err error
+		if issuing, err = f.clients.issuing(ctx, f.servers[len(f.servers)-1].cpu, o.rounds); err != nil {
+			return err
+		}
+	}
+	return o.report(ctx, stdout, f.servers, results, issuing)
 }
 
 // report prints the results to stdout and into the file that was asked for,
 // and is an error where a bar was missed and that is to fail.
-func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, results []result) error {
+func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, results []result, issuing time.Duration) error {
 	var text strings.Builder
 	fmt.Fprintln(&text, machine(ctx, o.module, time.Now()))
 	fmt.Fprintf(&text, "CPU of one call, user and system (%s); GOMAXPROCS=1; %d rounds in turn; lower quartiles; spread: from there to the upper ones.\n", all[0].cpu.name, o.rounds)
@@ -165,6 +172,9 @@ func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, r
 		if r.wait > busy {
 			fmt.Fprintln(&text, "  The machine was busy with other things: ratios lean towards 1. Measure again when it rests.")
 		}
+	}
+	if issuing > 0 {
+		fmt.Fprintf(&text, "Token endpoint (client credentials, EdDSA): %s µs of CPU a token, its Check included; a bare signature is BenchmarkSign/EdDSA/bare of ./internal/token\n", micros(issuing))
 	}
 	if o.micro {
 		benchtime := "1s"
