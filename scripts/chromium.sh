@@ -44,8 +44,10 @@ printf 'chromium.sh: installing Chromium (about 150 MB), once\n' >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 trap 'exit 1' HUP INT TERM
-if ! DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium >"$log" 2>&1; then
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium >>"$log" 2>&1; }
+# Without package lists, or with old ones, only fresh ones help.
+if ! install && ! { apt-get update >>"$log" 2>&1 && install; }; then
 	cat "$log" >&2
-	fail "Chromium could not be installed" "see above: no network, or no package lists (apt-get update); else $other"
+	fail "Chromium could not be installed" "see above: is there a network? Else $other"
 fi
 find_one || fail "the installed Chromium does not run on this machine" "$other"
