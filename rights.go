@@ -12,6 +12,11 @@ func (a *API) RoleScopes(t *Tenant, name string) []string {
 	return t.Roles[name]
 }
 
+// HasScope reports whether the API has a scope called name.
+func (a *API) HasScope(name string) bool {
+	return slices.ContainsFunc(a.Scopes, func(s Scope) bool { return s.Name == name })
+}
+
 // Holds reports whether who has the scopes held has the scope wanted: by its
 // name, or by one that grants it.
 func (a *API) Holds(held []string, wanted string) bool {

@@ -32,16 +32,10 @@ type SenderLoader interface {
 type Senders struct {
 	loader  SenderLoader
 	finder  *Finder
-	keys    []sealing // the current one first
+	sealer  *seal.Sealer
 	cache   *ristretto.Cache[uint64, *signer]
 	unknown *ristretto.Cache[uint64, *signer] // ids that the store does not know: bounded apart, so that noise evicts no sender
 	loads   singleflight.Group
-}
-
-// sealing is a key that secrets are sealed under, and the version of its pepper.
-type sealing struct {
-	pepper int
-	key    func() seal.Key // a func keeps it where reflection does not reach
 }
 
 // signer is what one load found: a sender as the caller that it is and its open
@@ -68,11 +62,7 @@ const (
 // key derived from the pepper of hasher or an older one, and knows of changes
 // what finder is told. Close stops its caches.
 func NewSenders(loader SenderLoader, finder *Finder, hasher *apikey.Hasher) (*Senders, error) {
-	s := &Senders{loader: loader, finder: finder}
-	for _, h := range append([]*apikey.Hasher{hasher}, hasher.Older()...) {
-		key := seal.Key(h.Derive(seal.Purpose))
-		s.keys = append(s.keys, sealing{h.Version(), func() seal.Key { return key }})
-	}
+	s := &Senders{loader: loader, finder: finder, sealer: seal.Under(hasher)}
 	var err error
 	if s.cache, err = newSignerCache(senderEntries); err != nil {
 		return nil, err
@@ -196,7 +186,7 @@ func (s *Senders) loadOnce(api, id string) (*signer, error) {
 func (s *Senders) open(sender *sallyport.Sender) (all []openSecret, err error) {
 	name := webhook.SealName(sender.API, sender.ID)
 	for _, sealed := range sender.Secrets {
-		secret, failed := s.openOne(name, &sealed)
+		secret, failed := s.sealer.Open(name, sealed.Sealed)
 		if failed != nil {
 			err = fmt.Errorf("secret of %s: %w", name, failed)
 			continue
@@ -207,23 +197,6 @@ func (s *Senders) open(sender *sallyport.Sender) (all []openSecret, err error) {
 		err = nil
 	}
 	return all, err
-}
-
-// openOne tries the key of the version that the secret says first, and then all:
-// versions are numbers that an operator gives.
-func (s *Senders) openOne(name string, sealed *sallyport.SealedSecret) (secret []byte, err error) {
-	err = seal.ErrSealed
-	for _, ofVersion := range []bool{true, false} {
-		for _, k := range s.keys {
-			if (k.pepper == sealed.Pepper) != ofVersion {
-				continue
-			}
-			if secret, err = seal.Open(k.key(), name, sealed.Sealed); err == nil {
-				return secret, nil
-			}
-		}
-	}
-	return nil, err
 }
 
 // usable returns the secrets of e that are good at now.

@@ -245,22 +245,13 @@ func (v *keysVisit) mayGrant(scopes []string) bool {
 			asked = preset
 		}
 		for _, s := range asked {
-			if isScope(v.API, s) && !v.API.Holds(v.holds, s) {
+			if v.API.HasScope(s) && !v.API.Holds(v.holds, s) {
 				v.refuse(sallyport.KindInsufficientScope, "", s)
 				return false
 			}
 		}
 	}
 	return true
-}
-
-func isScope(api *sallyport.API, name string) bool {
-	for _, s := range api.Scopes {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // clean answers with faults, if there are any.

@@ -103,8 +103,7 @@ func (h *Handler) senderSecret(api, id string, given Shown) (kept sallyport.Seal
 		made = Shown(random.Reveal())
 		secret = made
 	}
-	key := seal.Key(h.hasher.Derive(seal.Purpose))
-	kept.Sealed = seal.Seal(key, webhook.SealName(api, id), []byte(secret.Reveal()))
+	kept.Sealed = seal.Under(h.hasher).Seal(webhook.SealName(api, id), []byte(secret.Reveal()))
 	kept.Pepper = h.hasher.Version()
 	return kept, made, nil
 }

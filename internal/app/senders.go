@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport"
-	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/seal"
 	"github.com/sallyport/sallyport/internal/webhook"
 )
@@ -59,12 +58,9 @@ func (a *App) resealSender(ctx context.Context, w *sallyport.Sender) error {
 
 // resealed is s under the current pepper; one that no pepper opens stays as it is.
 func (a *App) resealed(name string, s sallyport.SealedSecret) sallyport.SealedSecret {
-	for _, h := range append([]*apikey.Hasher{a.hasher}, a.hasher.Older()...) {
-		if secret, err := seal.Open(seal.Key(h.Derive(seal.Purpose)), name, s.Sealed); err == nil {
-			s.Sealed = seal.Seal(seal.Key(a.hasher.Derive(seal.Purpose)), name, secret)
-			s.Pepper = a.hasher.Version()
-			return s
-		}
+	sealer := seal.Under(a.hasher)
+	if secret, err := sealer.Open(name, s.Sealed); err == nil {
+		s.Sealed, s.Pepper = sealer.Seal(name, secret), a.hasher.Version()
 	}
 	return s
 }

@@ -131,16 +131,12 @@ func wanted(api *sallyport.API, client *sallyport.Credential, text string) (scop
 		scopes = slices.Clone(client.Scopes)
 	}
 	for _, scope := range scopes {
-		if !isScope(api, scope) || len(client.Scopes) > 0 && !api.Holds(client.Scopes, scope) {
+		if !api.HasScope(scope) || len(client.Scopes) > 0 && !api.Holds(client.Scopes, scope) {
 			return nil, false
 		}
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes), len(scopes) > 0
-}
-
-func isScope(api *sallyport.API, name string) bool {
-	return slices.ContainsFunc(api.Scopes, func(s sallyport.Scope) bool { return s.Name == name })
 }
 
 // grantable are the scopes that user can grant of those that were asked for.

@@ -28,7 +28,8 @@ type KeyStore interface {
 // concurrent use.
 type Keyring struct {
 	store  KeyStore
-	hasher *apikey.Hasher
+	sealer *seal.Sealer
+	pepper int // the version of what it seals under
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -43,7 +44,7 @@ type ringOf struct {
 
 // NewKeyring returns a Keyring that has read nothing yet.
 func NewKeyring(store KeyStore, hasher *apikey.Hasher, now func() time.Time) *Keyring {
-	return &Keyring{store: store, hasher: hasher, now: now, rings: make(map[string]*ringOf)}
+	return &Keyring{store: store, sealer: seal.Under(hasher), pepper: hasher.Version(), now: now, rings: make(map[string]*ringOf)}
 }
 
 const (
@@ -90,7 +91,7 @@ func (k *Keyring) read(ctx context.Context, api string) (*token.Ring, error) {
 		}
 		secret, err := k.open(one)
 		if err != nil {
-			return nil, fmt.Errorf("signing key %s of api %s: %w", one.ID, api, err)
+			return nil, err
 		}
 		key, err := token.ParseKey(one.ID, one.Algorithm, secret, one.SignsFrom)
 		if err != nil {
@@ -105,16 +106,13 @@ func (k *Keyring) read(ctx context.Context, api string) (*token.Ring, error) {
 	return r.Ring, nil
 }
 
-// open decrypts a key: under the current pepper, or the one that it was sealed
-// under.
+// open decrypts a key.
 func (k *Keyring) open(one *sallyport.SigningKey) ([]byte, error) {
-	name := sealName(one.API, one.ID)
-	for _, h := range append([]*apikey.Hasher{k.hasher}, k.hasher.Older()...) {
-		if h.Version() == one.Pepper {
-			return seal.Open(h.Derive(seal.Purpose), name, one.Sealed)
-		}
+	secret, err := k.sealer.Open(sealName(one.API, one.ID), one.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s of api %s, sealed under pepper %d: no pepper that is configured opens it: %w", one.ID, one.API, one.Pepper, err)
 	}
-	return nil, fmt.Errorf("it was sealed under pepper %d, which is not configured", one.Pepper)
+	return secret, nil
 }
 
 func sealName(api, id string) string { return "signing key " + api + "/" + id }
@@ -132,7 +130,7 @@ func (k *Keyring) Keep(ctx context.Context, api *sallyport.API) error {
 	}
 	now, own := k.now(), api.Tokens
 	for _, one := range kept {
-		if one.Pepper != k.hasher.Version() {
+		if one.Pepper != k.pepper {
 			if err := k.resealed(ctx, one); err != nil {
 				return err
 			}
@@ -180,13 +178,13 @@ func (k *Keyring) replace(ctx context.Context, api string, own *sallyport.OwnTok
 	if err != nil {
 		return err
 	}
-	one := sallyport.SigningKey{ID: token.NewKeyID(), API: api, Algorithm: own.Algorithm, Pepper: k.hasher.Version(), CreatedAt: now, SignsFrom: now}
+	one := sallyport.SigningKey{ID: token.NewKeyID(), API: api, Algorithm: own.Algorithm, Pepper: k.pepper, CreatedAt: now, SignsFrom: now}
 	for _, before := range kept {
 		if before.Algorithm == own.Algorithm && before.EndsAt.IsZero() {
 			one.SignsFrom = now.Add(publishedBefore)
 		}
 	}
-	one.Sealed = seal.Seal(k.hasher.Derive(seal.Purpose), sealName(api, one.ID), secret)
+	one.Sealed = k.sealer.Seal(sealName(api, one.ID), secret)
 	if err := k.store.CreateSigningKey(ctx, one, kept); err != nil {
 		return fmt.Errorf("create a signing key for api %s: %w", api, err)
 	}
@@ -222,10 +220,10 @@ func (k *Keyring) retire(ctx context.Context, api string, own *sallyport.OwnToke
 func (k *Keyring) resealed(ctx context.Context, one *sallyport.SigningKey) error {
 	secret, err := k.open(one)
 	if err != nil {
-		return fmt.Errorf("signing key %s of api %s: %w", one.ID, one.API, err)
+		return err
 	}
 	_, err = k.store.UpdateSigningKey(ctx, one.API, one.ID, func(s *sallyport.SigningKey) error {
-		s.Sealed, s.Pepper = seal.Seal(k.hasher.Derive(seal.Purpose), sealName(one.API, one.ID), secret), k.hasher.Version()
+		s.Sealed, s.Pepper = k.sealer.Seal(sealName(one.API, one.ID), secret), k.pepper
 		return nil
 	})
 	return err

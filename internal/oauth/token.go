@@ -124,7 +124,7 @@ func (s *Server) narrowed(v *visit.Visit, c *sallyport.Credential, asked string)
 	held := v.API.Rights(&memory, c)
 	scopes := strings.Fields(asked)
 	for _, scope := range scopes {
-		if !isScope(v.API, scope) || !v.API.Holds(held, scope) {
+		if !v.API.HasScope(scope) || !v.API.Holds(held, scope) {
 			return nil, &problem{http.StatusBadRequest, "invalid_scope", "a scope is unknown, or the client does not hold it"}
 		}
 	}
