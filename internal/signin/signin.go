@@ -51,13 +51,18 @@ type Provider struct {
 }
 
 // New returns a Provider, which asks nothing yet.
-func New(o Options) *Provider { return &Provider{o: o} }
+func New(o Options) *Provider {
+	client := *o.HTTP
+	client.Transport = guard{client.Transport}
+	o.HTTP = &client
+	return &Provider{o: o}
+}
 
 // tryAgain is how long a provider that could not be read is left alone.
 const tryAgain = 2 * time.Second
 
 // provider returns what the provider says of itself.
-func (p *Provider) provider(ctx context.Context) (*oidc.Provider, error) {
+func (p *Provider) provider() (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.found != nil {
@@ -66,8 +71,8 @@ func (p *Provider) provider(ctx context.Context) (*oidc.Provider, error) {
 	if p.err != nil && p.o.Now().Before(p.tried.Add(tryAgain)) {
 		return nil, p.err
 	}
-	// Its keys are read later too, when this request has gone.
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.o.HTTP), p.o.Issuer)
+	// Its keys are read later too, when the request that asks now has gone.
+	found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.o.HTTP), p.o.Issuer)
 	if err == nil {
 		err = overTLS(found)
 	}
@@ -105,8 +110,8 @@ func (p *Provider) client(found *oidc.Provider, redirect string) *oauth2.Config 
 // and nonce are random, and verifier is a code_verifier (RFC 7636): the caller
 // keeps all three for the browser that is sent. Fresh asks the provider to have
 // the user sign in again, though it knows one.
-func (p *Provider) URL(ctx context.Context, redirect, state, nonce, verifier string, fresh bool) (string, error) {
-	found, err := p.provider(ctx)
+func (p *Provider) URL(_ context.Context, redirect, state, nonce, verifier string, fresh bool) (string, error) {
+	found, err := p.provider()
 	if err != nil {
 		return "", err
 	}
@@ -120,7 +125,7 @@ func (p *Provider) URL(ctx context.Context, redirect, state, nonce, verifier str
 // Login returns the login of the user who came back with code: redirect, nonce and
 // verifier are those of URL. Its error wraps sallyport.ErrNotFound where nobody has signed in.
 func (p *Provider) Login(ctx context.Context, redirect, code, nonce, verifier string) (string, error) {
-	found, err := p.provider(ctx)
+	found, err := p.provider()
 	if err != nil {
 		return "", err
 	}
