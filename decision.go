@@ -13,6 +13,7 @@ type Decision struct {
 	API        *API        // nil where the host is not listed
 	Operation  *Operation  // nil where no operation matched
 	Credential *Credential // whoever asks, also on a refusal; nil where not known
+	Found      Credential  // what Credential may point to: it goes with d
 	Subject    Subject
 	Charges    []Charge
 	Slots      []*Limit // limits of concurrency that hold

@@ -28,6 +28,22 @@ type AtIndex struct {
 func (e AtIndex) Error() string { return "item " + strconv.Itoa(e.Index) + ": " + e.Err.Error() }
 func (e AtIndex) Unwrap() error { return e.Err }
 
+// AtIndexes returns every AtIndex that err holds, also where it joins several
+// errors.
+func AtIndexes(err error) (all []AtIndex) {
+	switch e := err.(type) {
+	case AtIndex:
+		return []AtIndex{e}
+	case interface{ Unwrap() error }:
+		return AtIndexes(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			all = append(all, AtIndexes(one)...)
+		}
+	}
+	return all
+}
+
 // Fault is one thing that is wrong with an operator's input: where, what, and
 // what would be right.
 type Fault struct {

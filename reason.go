@@ -55,6 +55,7 @@ const (
 	StoreFailed
 	IssuerFailed
 	CountersFailed
+	Overloaded
 	Panicked
 
 	reasonCount
@@ -137,6 +138,7 @@ var reasons = [reasonCount]struct {
 	StoreFailed:    {"gate.store.failed", KindUnavailable},
 	IssuerFailed:   {"gate.issuer.failed", KindUnavailable}, // an outside issuer of tokens
 	CountersFailed: {"gate.counters.failed", KindUnavailable},
+	Overloaded:     {"gate.overloaded", KindUnavailable}, // more is in flight than may be
 	Panicked:       {"gate.panic", KindUnavailable},
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/internal/apikey"
 	"github.com/sallyport/sallyport/internal/seal"
 	"github.com/sallyport/sallyport/internal/webhook"
+	"github.com/sallyport/sallyport/internal/wire"
 	"github.com/sallyport/sallyport/ratelimit"
 )
 
@@ -71,7 +72,7 @@ func serveGate(t *testing.T, p *sallyport.Policy) (socket string) {
 		t.Fatal(err)
 	}
 	commit()
-	server := grpc.NewServer(grpc.ForceServerCodecV2(extauthz.Codec()))
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec()))
 	extauthz.NewServer(authorizer, nil).Register(server)
 	socket = filepath.Join(t.TempDir(), "gate.sock")
 	listener, err := net.Listen("unix", socket)

@@ -121,7 +121,7 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 
 	if d.Operation == nil || !op.Public {
 		var why sallyport.Reason
-		if d.Credential, why = a.caller(ctx, api, op, req, &params, d.At); why != sallyport.Allowed {
+		if d.Credential, why = a.caller(ctx, api, op, req, &params, d.At, &d.Found); why != sallyport.Allowed {
 			d.Reason = why
 			return
 		}
@@ -150,8 +150,8 @@ func (a *Authorizer) judge(ctx context.Context, api *apiRules, req *sallyport.Re
 	a.count(ctx, req, d)
 }
 
-// identify finds whose credential req carries, at now.
-func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request, now time.Time) (*sallyport.Credential, sallyport.Reason) {
+// identify finds whose credential req carries, at now. It may use memory for it.
+func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport.Request, now time.Time, memory *sallyport.Credential) (*sallyport.Credential, sallyport.Reason) {
 	if a.as != nil && a.as.API == api.Name {
 		return a.as, sallyport.Allowed
 	}
@@ -160,7 +160,7 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 		return nil, why
 	}
 	if api.takesToken(secret) {
-		return a.identifyToken(ctx, api, secret, now)
+		return a.identifyToken(ctx, api, secret, now, memory)
 	}
 	form, err := api.prefixes.Parse(secret)
 	if err != nil {
@@ -172,7 +172,7 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 	if form.Exchange {
 		return nil, sallyport.CredentialMisplaced
 	}
-	c, err := a.Lookup(ctx, secret)
+	c, err := a.lookup(ctx, secret, memory)
 	if why := failure(err); why != sallyport.Allowed {
 		return nil, why
 	}
@@ -189,14 +189,18 @@ func (a *Authorizer) identify(ctx context.Context, api *apiRules, req *sallyport
 // current pepper, and while peppers rotate under those before it. One that is found
 // so is renewed. Its error wraps sallyport.ErrNotFound where there is none.
 func (a *Authorizer) Lookup(ctx context.Context, secret string) (*sallyport.Credential, error) {
+	return a.lookup(ctx, secret, new(sallyport.Credential))
+}
+
+func (a *Authorizer) lookup(ctx context.Context, secret string, memory *sallyport.Credential) (*sallyport.Credential, error) {
 	digest := a.hasher.Digest(secret)
-	c, err := a.finder.Find(ctx, digest)
+	c, err := a.finder.Find(ctx, digest, memory)
 	if !errors.Is(err, sallyport.ErrNotFound) {
 		return c, err
 	}
 	for _, older := range a.hasher.Older() {
 		before := older.Digest(secret)
-		if c, err = a.finder.Find(ctx, before); err == nil {
+		if c, err = a.finder.Find(ctx, before, memory); err == nil {
 			a.finder.Renew(before, digest, a.hasher.Version())
 			return c, nil
 		}
@@ -205,7 +209,7 @@ func (a *Authorizer) Lookup(ctx context.Context, secret string) (*sallyport.Cred
 		}
 	}
 	if len(a.hasher.Older()) > 0 { // it may have been renewed between the two looks
-		return a.finder.Find(ctx, digest)
+		return a.finder.Find(ctx, digest, memory)
 	}
 	return nil, err
 }
@@ -301,6 +305,11 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 		hits = d.Hits
 	case d.Reason.Kind() == sallyport.KindInvalidCredential, d.Reason.Kind() == sallyport.KindExpiredCredential:
 		return // refused as no caller of ours: nothing is told
+	}
+	if hits > 0 && ctx.Err() != nil { // nobody waits for the answer any more, and so nobody pays for it
+		d.Reason = sallyport.Overloaded
+		a.release(req, d)
+		return
 	}
 	now := d.At
 	if d.Lease {

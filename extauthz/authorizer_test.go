@@ -2,9 +2,13 @@ package extauthz
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -527,6 +531,41 @@ func fullRequest(key string, chain sallyport.Chain) sallyport.Request {
 		"x-api-key", key, "x-sallyport-sid", "c7c0f5b8-0b1e-4b38-8a07-1f3a2a9f4e21")
 	r.API, r.Chain = "orders", chain
 	return r
+}
+
+// BenchmarkDecideParallel is for -cpu 1,2,4: what callers cost one another who
+// share a key and its counters, and who do not. Each request has a sid of its own.
+func BenchmarkDecideParallel(b *testing.B) {
+	for name, keys := range map[string]int{"one key": 1, "64 keys": 64} {
+		b.Run(name, func(b *testing.B) {
+			g := newGate(&testing.T{})
+			g.limiter = ratelimit.Limiter{Counters: ratelimit.NewMemory()}
+			for i := range g.policy.APIs[0].Limits[0].Plans["big"].List {
+				g.policy.APIs[0].Limits[0].Plans["big"].List[i].Max = 1 << 40
+			}
+			var requests []sallyport.Request
+			for range keys {
+				requests = append(requests, fullRequest(g.key(), sallyport.Fused))
+			}
+			var worker atomic.Uint64
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				first, d := worker.Add(1)<<40, new(sallyport.Decision)
+				sid := []byte("c7c0f5b8-0b1e-4b38-8a07-000000000000")
+				for n := first; pb.Next(); n++ {
+					r := requests[n%uint64(keys)]
+					r.Headers = slices.Clone(r.Headers)
+					hex.Encode(sid[20:], binary.BigEndian.AppendUint64(nil, n))
+					r.Headers[len(r.Headers)-1].Value = string(sid)
+					d.Reset()
+					if g.Decide(context.Background(), &r, d); d.Reason != sallyport.Allowed {
+						b.Error(d.Reason)
+						return
+					}
+				}
+			})
+		})
+	}
 }
 
 func BenchmarkDecide(b *testing.B) {

@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/wire"
 )
 
 // echo tells the client what the gate read: the tenant is the header x-tenant.
@@ -28,7 +30,7 @@ import (
 func echo(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	c := newCall()
 	if err := decode(c); err != nil {
-		c.release()
+		c.Release()
 		return nil, err
 	}
 	if c.malformed != nil {
@@ -46,7 +48,7 @@ func echo(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerIn
 func dial(t *testing.T) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec()))
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec()))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "envoy.service.auth.v3.Authorization",
 		HandlerType: (*any)(nil),
@@ -109,7 +111,7 @@ func TestOtherServicesUseTheStandardCodec(t *testing.T) {
 }
 
 // rawCodec sends bytes as they are, and reads answers as the standard codec.
-type rawCodec struct{ codec }
+type rawCodec struct{ encoding.CodecV2 }
 
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
@@ -118,7 +120,7 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 func TestAMalformedMessageIsAnsweredInOurOwnShape(t *testing.T) {
 	var got authv3.CheckResponse
 	err := dial(t).Invoke(t.Context(), authv3.Authorization_Check_FullMethodName, []byte{0x0a, 0xff}, &got,
-		grpc.ForceCodecV2(rawCodec{Codec().(codec)}))
+		grpc.ForceCodecV2(rawCodec{wire.Codec()}))
 	if err != nil {
 		t.Fatalf("got a bare gRPC error: %v", err)
 	}
@@ -138,7 +140,7 @@ func TestUnmarshalReadsAMessageInPieces(t *testing.T) {
 		{mem.SliceBuffer(msg[:100]), mem.SliceBuffer(msg[100:101]), mem.SliceBuffer(msg[101:])},
 	} {
 		c := new(call)
-		if err := Codec().Unmarshal(pieces, c); err != nil || c.malformed != nil {
+		if err := wire.Codec().Unmarshal(pieces, c); err != nil || c.malformed != nil {
 			t.Fatalf("%d pieces: error %v, malformed %v", len(pieces), err, c.malformed)
 		}
 		if diff := gocmp.Diff(want, c.Request); diff != "" {
@@ -146,7 +148,7 @@ func TestUnmarshalReadsAMessageInPieces(t *testing.T) {
 		}
 	}
 	c := &call{malformed: errWire}
-	if err := Codec().Unmarshal(nil, c); err != nil || c.malformed != nil {
+	if err := wire.Codec().Unmarshal(nil, c); err != nil || c.malformed != nil {
 		t.Errorf("no pieces: error %v, malformed %v; an empty message is well formed", err, c.malformed)
 	}
 }
@@ -159,7 +161,7 @@ func TestAReleasedCallHoldsNothing(t *testing.T) {
 	c.reply = passed()
 	c.malformed = errors.New("left over")
 	c.Decision.Reason = sallyport.Allowed
-	c.release()
+	c.Release()
 	for _, h := range c.Request.Headers[:cap(c.Request.Headers)] {
 		if h != (sallyport.Header{}) {
 			t.Errorf("a header of the last request is still there: %v", h.Name)
@@ -184,7 +186,7 @@ func TestMarshalWritesTheReply(t *testing.T) {
 	c := newCall()
 	c.reply = passed()
 	want := naiveResponse(&c.reply)
-	data, err := Codec().Marshal(c)
+	data, err := wire.Codec().Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +204,7 @@ func TestMarshalWritesTheReply(t *testing.T) {
 func BenchmarkCodec(b *testing.B) {
 	msg := mem.BufferSlice{mem.SliceBuffer(marshal(b, ordinary(true)))}
 	set := passed().Set
-	codec := Codec()
+	codec := wire.Codec()
 	b.ReportAllocs()
 	for b.Loop() {
 		c := newCall()

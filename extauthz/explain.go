@@ -31,7 +31,7 @@ func (a *Authorizer) Explain(ctx context.Context, req *sallyport.Request, as *sa
 	dry := &Authorizer{hasher: a.hasher, finder: a.finder, limiter: looker{a.limiter}, now: a.now, as: as, senders: a.senders, tokens: a.tokens}
 	rules := a.rules.Load()
 	c := newCall()
-	defer c.release()
+	defer c.Release()
 	c.Request = *req
 	c.Request.Headers = slices.Clone(req.Headers)
 	dry.decide(ctx, rules, &c.Request, &c.Decision)
@@ -47,6 +47,9 @@ func (a *Authorizer) Explain(ctx context.Context, req *sallyport.Request, as *sa
 	}
 	rules.answer(c)
 	e.Decision = c.Decision
+	if e.Decision.Credential == &c.Decision.Found {
+		e.Decision.Credential = &e.Decision.Found // c's goes with c
+	}
 	e.Decision.Charges = slices.Clone(c.Decision.Charges)
 	e.Status, e.Body = c.reply.Status, string(c.reply.Body)
 	for _, h := range append(c.reply.Response, c.reply.Beside...) {

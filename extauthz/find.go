@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dgraph-io/ristretto/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sallyport/sallyport"
@@ -37,10 +36,11 @@ type Loader interface {
 type Finder struct {
 	loader  Loader
 	timeout time.Duration
-	cache   *ristretto.Cache[uint64, *entry]
-	unknown *ristretto.Cache[uint64, *entry] // digests that the store does not know: bounded apart, so that noise evicts no credential
+	cache   *cache[*entry]
+	unknown *cache[*entry] // digests that the store does not know: bounded apart, so that noise evicts no credential
 	filter  *Filter
 	changes stamps
+	shared  shared
 	loads   singleflight.Group
 	renew   func(before, after sallyport.Digest, pepper int)
 
@@ -50,9 +50,9 @@ type Finder struct {
 
 // entry is what one load found: a credential, or nil for none.
 type entry struct {
-	digest     sallyport.Digest
-	credential *sallyport.Credential
-	stamp      uint64
+	digest sallyport.Digest
+	stamp  uint64
+	packed
 }
 
 // FinderOptions size a Finder.
@@ -74,26 +74,15 @@ const (
 
 // NewFinder returns an empty Finder over loader. Close stops its cache.
 func NewFinder(loader Loader, o FinderOptions) (*Finder, error) {
-	cache, err := newCache(o.Credentials)
+	cache, err := newCache[*entry](o.Credentials)
 	if err != nil {
 		return nil, err
 	}
-	unknown, err := newCache(unknownEntries)
+	unknown, err := newCache[*entry](unknownEntries)
 	if err != nil {
 		return nil, err
 	}
 	return &Finder{loader: loader, timeout: o.Timeout, cache: cache, unknown: unknown, filter: o.Filter, renew: o.Renew}, nil
-}
-
-// newCache counts entries, not bytes: every cost is 1 and ristretto's own
-// overhead is left out, so that MaxCost is a number of entries.
-func newCache(entries int) (*ristretto.Cache[uint64, *entry], error) {
-	return ristretto.NewCache(&ristretto.Config[uint64, *entry]{
-		NumCounters:        3 * int64(entries),
-		MaxCost:            int64(entries),
-		BufferItems:        64,
-		IgnoreInternalCost: true,
-	})
 }
 
 // Close ends the caches' goroutines.
@@ -102,12 +91,13 @@ func (f *Finder) Close() {
 	f.unknown.Close()
 }
 
-// Find returns the credential of digest. Its error wraps sallyport.ErrNotFound
-// where there is none; others say that the store could not be asked in time.
-func (f *Finder) Find(ctx context.Context, digest sallyport.Digest) (*sallyport.Credential, error) {
+// Find returns the credential of digest, for which it may use memory. Its error
+// wraps sallyport.ErrNotFound where there is none; others say that the store could
+// not be asked in time.
+func (f *Finder) Find(ctx context.Context, digest sallyport.Digest, memory *sallyport.Credential) (*sallyport.Credential, error) {
 	key := binary.LittleEndian.Uint64(digest[:])
 	if e, ok := f.cache.Get(key); ok && f.good(e, &digest) {
-		return e.credential, nil
+		return e.unpack(memory), nil
 	}
 	if f.filter != nil && !f.filter.Has(digest) {
 		return nil, sallyport.ErrNotFound
@@ -115,7 +105,7 @@ func (f *Finder) Find(ctx context.Context, digest sallyport.Digest) (*sallyport.
 	if e, ok := f.unknown.Get(key); ok && f.good(e, &digest) {
 		return nil, sallyport.ErrNotFound
 	}
-	return f.loadFresh(ctx, digest, f.timeout, f.fromStore(digest))
+	return f.loadFresh(ctx, digest, memory, f.timeout, f.fromStore(digest))
 }
 
 // fromStore is a function of its own so that a hit does not pay for its closure.
@@ -127,8 +117,8 @@ func (f *Finder) fromStore(digest sallyport.Digest) read {
 }
 
 // cached returns what is remembered of digest: a credential, or nil where it is
-// known that there is none.
-func (f *Finder) cached(digest *sallyport.Digest) (c *sallyport.Credential, known bool) {
+// known that there is none. It may use memory for it.
+func (f *Finder) cached(digest *sallyport.Digest, memory *sallyport.Credential) (c *sallyport.Credential, known bool) {
 	key := binary.LittleEndian.Uint64(digest[:])
 	e, ok := f.cache.Get(key)
 	if !ok || !f.good(e, digest) {
@@ -136,13 +126,13 @@ func (f *Finder) cached(digest *sallyport.Digest) (c *sallyport.Credential, know
 			return nil, false
 		}
 	}
-	return e.credential, true
+	return e.unpack(memory), true
 }
 
 // verify is Find for what no store knows: read makes the credential, within so
 // long. What is found to be nothing comes back as such, and not as an error.
-func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, within time.Duration, read read) (*sallyport.Credential, error) {
-	c, err := f.loadFresh(ctx, digest, within, read)
+func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, memory *sallyport.Credential, within time.Duration, read read) (*sallyport.Credential, error) {
+	c, err := f.loadFresh(ctx, digest, memory, within, read)
 	if errors.Is(err, sallyport.ErrNotFound) {
 		return nil, nil
 	}
@@ -154,7 +144,7 @@ func (f *Finder) verify(ctx context.Context, digest sallyport.Digest, within tim
 type read func(context.Context) (*sallyport.Credential, time.Time, error)
 
 // loadFresh loads until no change has overtaken the load, or time is up.
-func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, within time.Duration, read read) (*sallyport.Credential, error) {
+func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, memory *sallyport.Credential, within time.Duration, read read) (*sallyport.Credential, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
@@ -163,10 +153,10 @@ func (f *Finder) loadFresh(ctx context.Context, digest sallyport.Digest, within 
 		case err != nil:
 			return nil, err
 		case !f.good(e, &digest): // a change came meanwhile, or another request began this load before it
-		case e.credential == nil:
+		case e.like == nil:
 			return nil, sallyport.ErrNotFound
 		default:
-			return e.credential, nil
+			return e.unpack(memory), nil
 		}
 	}
 }
@@ -180,14 +170,14 @@ func (f *Finder) good(e *entry, digest *sallyport.Digest) bool {
 	if e.stamp >= f.changes.latest() {
 		return true // nothing at all has
 	}
-	if e.credential == nil {
-		return e.stamp >= f.changes.of(digestSubject(digest))
+	if e.like == nil {
+		return e.stamp >= f.changes.known(digest)
 	}
-	c, t := e.credential, e.credential.Tenant
-	return e.stamp >= f.changes.of(credentialSubject(c.ID)) &&
+	t, u := e.owners()
+	return e.stamp >= f.changes.of(credentialSubject(e.credentialID())) &&
 		e.stamp >= f.changes.of(tenantSubject(t.API, t.ID)) &&
-		(c.User == nil || e.stamp >= f.changes.of(userSubject(t.API, t.ID, c.User.ID))) &&
-		(c.Token == nil || f.stands(c, e.stamp))
+		(u == nil || e.stamp >= f.changes.of(userSubject(t.API, t.ID, u.ID))) &&
+		(e.like.Token == nil || f.stands(e.like, e.stamp))
 }
 
 // load asks the store, together with all who ask for the same digest now. The
@@ -216,12 +206,10 @@ func (f *Finder) loadOnce(digest sallyport.Digest, within time.Duration, read re
 	c, until, err := read(ctx)
 	switch {
 	case err == nil:
-		e.credential = c
-		f.cache.SetWithTTL(key, e, 1, keepFor(until))
-		f.cache.Wait() // so that whoever asks when this load has ended finds it
+		e.packed = f.shared.pack(c)
+		f.cache.keep(key, e, keepFor(until)) // whoever asks when this load has ended finds it
 	case errors.Is(err, sallyport.ErrNotFound):
-		f.unknown.SetWithTTL(key, e, 1, unknownFor)
-		f.unknown.Wait()
+		f.unknown.keep(key, e, unknownFor)
 	default:
 		return nil, err
 	}
@@ -301,5 +289,5 @@ func (f *Finder) Known(digest sallyport.Digest) {
 	if f.filter != nil {
 		f.filter.Add(digest)
 	}
-	f.changes.announce(digestSubject(&digest))
+	f.changes.announceKnown(&digest)
 }

@@ -199,7 +199,7 @@ func TestMetadataOfWeightsAndSlots(t *testing.T) {
 	key := g.key()
 	told := func(req sallyport.Request) map[string]string {
 		c := newCall()
-		defer c.release()
+		defer c.Release()
 		c.Request = req
 		rules := g.rules.Load()
 		g.Authorizer.decide(context.Background(), rules, &c.Request, &c.Decision)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/sallyport/sallyport"
 )
@@ -21,12 +22,18 @@ type Recorder interface {
 type Server struct {
 	authorizer *Authorizer
 	recorder   Recorder
+	overloaded func() bool // nil: never
 }
 
 // NewServer returns a server that answers with what authorizer decides.
 func NewServer(authorizer *Authorizer, recorder Recorder) *Server {
 	return &Server{authorizer: authorizer, recorder: recorder}
 }
+
+// RefuseWhile makes s refuse, as cheaply as it can, what comes while overloaded
+// reports that there is more to do than can be done. It must be called before s
+// serves.
+func (s *Server) RefuseWhile(overloaded func() bool) { s.overloaded = overloaded }
 
 // Register registers s. The service is described here, and not by generated
 // code, because its messages are decoded and encoded by Codec.
@@ -40,9 +47,12 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 }
 
 func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, status.FromContextError(err).Err() // it has waited for too long: nobody reads the answer
+	}
 	c := newCall()
 	if err := decode(c); err != nil {
-		c.release()
+		c.Release()
 		return nil, err // the frame itself was broken: grpc-go's own answer
 	}
 	srv.(*Server).check(ctx, c)
@@ -62,6 +72,10 @@ func (s *Server) check(ctx context.Context, c *call) {
 	}()
 	if c.malformed != nil {
 		s.fail(rules, c, sallyport.RequestMalformed)
+		return
+	}
+	if s.overloaded != nil && s.overloaded() {
+		s.fail(rules, c, sallyport.Overloaded)
 		return
 	}
 	s.authorizer.decide(ctx, rules, &c.Request, &c.Decision)

@@ -23,7 +23,7 @@ func (g *gate) answered(msg []byte) *authv3.CheckResponse {
 	if err := proto.Unmarshal(c.reply.append(nil), out); err != nil {
 		g.t.Fatalf("the answer is not a CheckResponse: %v", err)
 	}
-	c.release()
+	c.Release()
 	return out
 }
 

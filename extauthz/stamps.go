@@ -19,6 +19,10 @@ type stamps struct {
 	mu      sync.Mutex // orders announcements
 	last    atomic.Uint64
 	stripes [stripeCount]atomic.Uint64
+
+	// Of digests that became known, apart: an import of a million touches every
+	// stripe, and no credential that is cached has changed by it.
+	digests [stripeCount]atomic.Uint64
 }
 
 const stripeCount = 1 << 14
@@ -37,11 +41,23 @@ func (s *stamps) of(x subject) uint64 { return s.stripes[x%stripeCount].Load() }
 //
 // The stripe is written before last: whoever reads the new last, and so could
 // stamp a load with it, began after this change.
-func (s *stamps) announce(x subject) {
+func (s *stamps) announce(x subject) { s.put(&s.stripes[x%stripeCount]) }
+
+// known returns the stamp at which d became known, or one that shares its stripe.
+func (s *stamps) known(d *sallyport.Digest) uint64 {
+	return s.digests[digestSubject(d)%stripeCount].Load()
+}
+
+// announceKnown is announce, of a digest that became known.
+func (s *stamps) announceKnown(d *sallyport.Digest) {
+	s.put(&s.digests[digestSubject(d)%stripeCount])
+}
+
+func (s *stamps) put(stripe *atomic.Uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.last.Load() + 1
-	s.stripes[x%stripeCount].Store(next)
+	stripe.Store(next)
 	s.last.Store(next)
 }
 

@@ -45,15 +45,15 @@ func (a *apiRules) takesToken(secret string) bool {
 }
 
 // identifyToken finds whose token secret is.
-func (a *Authorizer) identifyToken(ctx context.Context, api *apiRules, secret string, now time.Time) (*sallyport.Credential, sallyport.Reason) {
+func (a *Authorizer) identifyToken(ctx context.Context, api *apiRules, secret string, now time.Time, memory *sallyport.Credential) (*sallyport.Credential, sallyport.Reason) {
 	if a.tokens == nil {
 		return nil, sallyport.CredentialMalformed
 	}
 	digest := tokenDigest(api.Name, a.hasher.Digest(secret))
-	c, known := a.finder.cached(&digest)
+	c, known := a.finder.cached(&digest, memory)
 	if !known {
 		var err error
-		c, err = a.finder.verify(ctx, digest, a.tokenTime(api.API), a.reads(api.API, secret))
+		c, err = a.finder.verify(ctx, digest, memory, a.tokenTime(api.API), a.reads(api.API, secret))
 		if why := failure(err); why != sallyport.Allowed {
 			return nil, why
 		}

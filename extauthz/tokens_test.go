@@ -1,8 +1,10 @@
 package extauthz
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport"
 )
@@ -51,5 +53,32 @@ func TestATokenHasNoMoreThanWasGranted(t *testing.T) {
 		if !slices.Equal(got, c.want) || !slices.Equal(told, c.want) {
 			t.Errorf("%s: may %q, and the upstream is told %q; want %q", name, got, told, c.want)
 		}
+	}
+}
+
+// liar knows no token.
+type liar struct{ asked int }
+
+func (l *liar) Verify(context.Context, *sallyport.API, string) (*sallyport.Credential, time.Time, error) {
+	l.asked++
+	return nil, time.Time{}, sallyport.ErrNotFound
+}
+
+// What is no token is refused as unknown, also when it comes again and is
+// remembered as such: a stranger must never be answered as an outage.
+func TestATokenThatIsNoneIsRememberedAsUnknown(t *testing.T) {
+	g := newGate(t)
+	verifier := new(liar)
+	g.AcceptTokens(verifier)
+	g.policy.APIs[0].Tokens = &sallyport.OwnTokens{}
+	g.enforce()
+	for range 3 {
+		d := g.decide(get("/v1/orders", "authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln"))
+		if d.Reason != sallyport.CredentialUnknown || d.Credential != nil {
+			t.Errorf("got %v of %v", d.Reason, d.Credential)
+		}
+	}
+	if verifier.asked != 1 {
+		t.Errorf("verified %d times, want once", verifier.asked)
 	}
 }

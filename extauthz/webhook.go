@@ -16,9 +16,9 @@ func (a *Authorizer) AcceptWebhooks(s *Senders) { a.senders = s }
 
 // caller finds who calls op, at now: whose credential req carries, or of a webhook
 // who signed it.
-func (a *Authorizer) caller(ctx context.Context, api *apiRules, op route, req *sallyport.Request, params *pattern.Params, now time.Time) (*sallyport.Credential, sallyport.Reason) {
+func (a *Authorizer) caller(ctx context.Context, api *apiRules, op route, req *sallyport.Request, params *pattern.Params, now time.Time, memory *sallyport.Credential) (*sallyport.Credential, sallyport.Reason) {
 	if op.Operation == nil || op.Webhook == nil {
-		return a.identify(ctx, api, req, now)
+		return a.identify(ctx, api, req, now, memory)
 	}
 	id := op.Webhook.Sender
 	if op.senderAt >= 0 {

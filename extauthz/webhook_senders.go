@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/dgraph-io/ristretto/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sallyport/sallyport"
@@ -33,8 +32,8 @@ type Senders struct {
 	loader  SenderLoader
 	finder  *Finder
 	sealer  *seal.Sealer
-	cache   *ristretto.Cache[uint64, *signer]
-	unknown *ristretto.Cache[uint64, *signer] // ids that the store does not know: bounded apart, so that noise evicts no sender
+	cache   *cache[*signer]
+	unknown *cache[*signer] // ids that the store does not know: bounded apart, so that noise evicts no sender
 	loads   singleflight.Group
 }
 
@@ -64,21 +63,14 @@ const (
 func NewSenders(loader SenderLoader, finder *Finder, hasher *apikey.Hasher) (*Senders, error) {
 	s := &Senders{loader: loader, finder: finder, sealer: seal.Under(hasher)}
 	var err error
-	if s.cache, err = newSignerCache(senderEntries); err != nil {
+	if s.cache, err = newCache[*signer](senderEntries); err != nil {
 		return nil, err
 	}
-	if s.unknown, err = newSignerCache(strangeEntries); err != nil {
+	if s.unknown, err = newCache[*signer](strangeEntries); err != nil {
 		s.cache.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-// newSignerCache counts entries, as newCache does.
-func newSignerCache(entries int64) (*ristretto.Cache[uint64, *signer], error) {
-	return ristretto.NewCache(&ristretto.Config[uint64, *signer]{
-		NumCounters: 3 * entries, MaxCost: entries, BufferItems: 64, IgnoreInternalCost: true,
-	})
 }
 
 // Close ends the caches' goroutines.
@@ -160,8 +152,7 @@ func (s *Senders) loadOnce(api, id string) (*signer, error) {
 	sender, err := s.loader.Sender(ctx, api, id)
 	switch {
 	case errors.Is(err, sallyport.ErrNotFound):
-		s.unknown.SetWithTTL(key, e, 1, unknownFor)
-		s.unknown.Wait()
+		s.unknown.keep(key, e, unknownFor)
 		return e, nil
 	case err != nil:
 		return nil, err
@@ -175,8 +166,7 @@ func (s *Senders) loadOnce(api, id string) (*signer, error) {
 		ID: name, API: api, Tenant: sender.Tenant, Kind: sallyport.KindWebhook, Name: sender.Name, Principal: name,
 		State: sender.State, CreatedAt: sender.CreatedAt,
 	}
-	s.cache.Set(key, e, 1)
-	s.cache.Wait() // so that whoever asks when this load has ended finds it
+	s.cache.keep(key, e, 0) // whoever asks when this load has ended finds it
 	return e, nil
 }
 

@@ -264,6 +264,7 @@ func (d *decoder) line(as kind) error {
 	if v := d.got[kindRawValue]; v != "" {
 		h.Value = v
 	}
+	h.Name = lowerName(h.Name)
 	d.req.Headers = append(d.req.Headers, h)
 	return nil
 }
@@ -303,7 +304,7 @@ func (d *decoder) usualLine(from, to int) bool {
 			return false
 		}
 	}
-	if !utf8.ValidString(name) || !utf8.ValidString(value) {
+	if !isPlain(name) && !utf8.ValidString(name) || !utf8.ValidString(value) {
 		return false
 	}
 	d.got[kindName], d.got[kindValue], d.got[kindRawValue] = name, value, raw
@@ -371,6 +372,9 @@ func (d *decoder) finish() {
 	if d.req.Body == "" {
 		d.req.Body = d.got[kindBody]
 	}
+	if d.raw {
+		return // line has seen to the names
+	}
 	for i := range d.req.Headers {
 		d.req.Headers[i].Name = lowerName(d.req.Headers[i].Name)
 	}
@@ -379,12 +383,37 @@ func (d *decoder) finish() {
 // lowerName returns a header's name in lower case. Only ASCII has case here:
 // strings.ToLower would make a k of the Kelvin sign, and a name of another.
 func lowerName(s string) string {
-	for i := 0; i < len(s); i++ {
-		if isUpper(rune(s[i])) {
-			return strings.Map(lowerRune, s)
+	if isPlain(s) {
+		return s
+	}
+	return strings.Map(lowerRune, s)
+}
+
+// isPlain reports whether s is ASCII without upper case, looking at eight bytes
+// at a time, the last of them perhaps twice: so is every name that Envoy sends.
+func isPlain(s string) bool {
+	if len(s) < 8 {
+		for i := range len(s) {
+			if s[i] >= utf8.RuneSelf || isUpper(rune(s[i])) {
+				return false
+			}
+		}
+		return true
+	}
+	const each = 0x0101010101010101 // times a byte: that byte, eight times
+	for at := 0; ; at = min(at+8, len(s)-8) {
+		b := s[at : at+8]
+		x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		low := x & (each * 0x7f)
+		upper := (low + each*(0x80-'A')) &^ (low + each*(0x80-'Z'-1)) // the high bit of bytes from A to Z
+		if (x|upper)&(each*0x80) != 0 {
+			return false
+		}
+		if at == len(s)-8 {
+			return true
 		}
 	}
-	return s
 }
 
 func lowerRune(r rune) rune {

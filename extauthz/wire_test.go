@@ -427,3 +427,21 @@ func BenchmarkDecodeManyNames(b *testing.B) {
 		}
 	}
 }
+
+func TestPlainNames(t *testing.T) {
+	for c := range 256 {
+		for _, length := range []int{1, 7, 8, 9, 15, 16, 17, 24} {
+			for at := range length {
+				b := []byte("x-forwarded-client-cert-9")[:length]
+				b[at] = byte(c)
+				want := c < 0x80 && (c < 'A' || c > 'Z')
+				if got := isPlain(string(b)); got != want {
+					t.Fatalf("%q: got %v", b, got)
+				}
+			}
+		}
+	}
+	if !isPlain("") {
+		t.Error("nothing is not plain")
+	}
+}

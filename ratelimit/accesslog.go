@@ -14,7 +14,7 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	grpcstatus "google.golang.org/grpc/status"
 )
 
 // What generated configuration makes Envoy tell of each stream.
@@ -65,7 +65,7 @@ func NewAccessLog(leases Leases, now func() time.Time, spend func(context.Contex
 // Close ends the stream. Nothing is answered.
 func (a *AccessLog) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamAccessLogsServer) error {
 	if !a.open() {
-		return status.Error(codes.Unavailable, "shutting down")
+		return grpcstatus.Error(codes.Unavailable, "shutting down")
 	}
 	ended := make(chan error, 1)
 	// A reader of its own, since a read ends only with the stream: it ends when
@@ -78,7 +78,7 @@ func (a *AccessLog) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamA
 	case err := <-ended:
 		return err
 	case <-a.closing:
-		return status.Error(codes.Unavailable, "shutting down")
+		return grpcstatus.Error(codes.Unavailable, "shutting down")
 	}
 }
 

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
-	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
-
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/ratelimit/directory"
 )
 
 var (
@@ -27,56 +25,71 @@ const (
 	mostEntries     = 100
 )
 
-// understand reads what req asks: the subject and its charges from the
-// descriptor that Check's metadata became, the request id and the sid from the
-// carrier. Other domains and descriptors are nobody's rule and limit nothing.
-func (r *rules) understand(req *rlsv3.RateLimitRequest) (d demand, err error) {
-	if req.GetDomain() == "" {
-		return d, errNoDomain
+// demand is a question understood.
+type demand struct {
+	api       *apiRules
+	subject   sallyport.Subject
+	charges   []sallyport.Charge
+	windows   []sallyport.Window // of charges
+	hits      uint64
+	requestID string
+	sid       string
+	foreign   bool // the domain is not ours
+}
+
+// reset empties d and keeps its memory.
+func (d *demand) reset() {
+	clear(d.charges)
+	clear(d.windows)
+	*d = demand{charges: d.charges[:0], windows: d.windows[:0]}
+}
+
+// understand reads into d, which is empty, what q asks: the subject and its
+// charges from the descriptor that Check's metadata became, the request id and
+// the sid from the carrier. Other domains and descriptors are nobody's rule and
+// limit nothing.
+func (r *rules) understand(q *question, d *demand) error {
+	if q.domain == "" {
+		return errNoDomain
 	}
-	if len(req.GetDescriptors()) == 0 {
-		return d, errNoDescriptors
+	if len(q.descriptors) == 0 {
+		return errNoDescriptors
 	}
-	if len(req.Descriptors) > mostDescriptors {
-		return d, errManyEntries
-	}
-	if req.Domain != sallyport.Domain {
+	if q.domain != sallyport.Domain {
 		d.foreign = true
-		return d, nil
+		return nil
 	}
-	for _, descriptor := range req.Descriptors {
-		entries := descriptor.GetEntries()
+	for i := range q.descriptors {
+		entries := q.of(&q.descriptors[i])
 		switch {
 		case len(entries) == 0:
-			return d, errNoDescriptors
-		case len(entries) > mostEntries:
-			return d, errManyEntries
-		case isSubject(descriptor):
-			if err := d.readSubject(r, req, descriptor); err != nil {
-				return d, err
+			return errNoDescriptors
+		case isSubject(entries):
+			if err := d.readSubject(r, q, &q.descriptors[i]); err != nil {
+				return err
 			}
 		default:
 			d.readCarrier(entries)
 		}
 	}
-	return d, nil
+	return nil
 }
 
 // readSubject reads the descriptor of Check's metadata.
-func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *ratelimitv3.RateLimitDescriptor) error {
+func (d *demand) readSubject(r *rules, q *question, from *descriptor) error {
 	if d.api != nil {
 		return errTwoSubjects
 	}
 	var limits, hits string
-	for _, e := range descriptor.Entries {
-		field := d.field(e.GetKey(), &limits, &hits)
+	for i, e := range q.of(from) {
+		field := d.field(i, e.Key, &limits, &hits)
 		if field == nil {
 			continue
 		}
 		if *field != "" {
-			return fmt.Errorf("%w: %s", errRepeatedEntry, e.GetKey())
+			return fmt.Errorf("%w: %s", errRepeatedEntry, e.Key)
 		}
-		*field = e.GetValue()
+		*field = e.Value
 	}
 	if d.subject.Principal == "" {
 		d.subject.Principal = d.subject.Credential
@@ -84,9 +97,8 @@ func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *
 	if d.api = r.apis[d.subject.API]; d.api == nil {
 		return errUnknownAPI
 	}
-	var windows []sallyport.Window
 	var err error
-	d.charges, err = sallyport.ParseLimits(nil, &windows, limits, func(name string) *sallyport.Limit { return d.api.limits[name] })
+	d.charges, err = sallyport.ParseLimits(d.charges, &d.windows, limits, func(name string) *sallyport.Limit { return d.api.limits[name] })
 	if err != nil {
 		return err
 	}
@@ -95,15 +107,18 @@ func (d *demand) readSubject(r *rules, req *rlsv3.RateLimitRequest, descriptor *
 			return errHits
 		}
 	}
-	d.hits = d.addend(req, descriptor)
+	d.hits = d.addend(q, from)
 	if d.hits > sallyport.MaxRate {
 		return errAddendTooLarge
 	}
 	return nil
 }
 
-// field returns where the entry called key belongs, nil where nowhere.
-func (d *demand) field(key string, limits, hits *string) *string {
+// field returns where the entry called key, the i-th, belongs; nil where nowhere.
+func (d *demand) field(i int, key string, limits, hits *string) *string {
+	if i < len(sallyport.SubjectKeys) && sallyport.SubjectKeys[i] == key {
+		return d.subject.Field(i) // most stand in their order
+	}
 	switch key {
 	case sallyport.LimitsKey:
 		return limits
@@ -121,12 +136,12 @@ func (d *demand) field(key string, limits, hits *string) *string {
 // addend returns how many hits the request counts for: what Envoy says for the
 // descriptor (0 is a peek), else for the request, else what Check found in the
 // request, else the operation's weight.
-func (d *demand) addend(req *rlsv3.RateLimitRequest, descriptor *ratelimitv3.RateLimitDescriptor) uint64 {
-	if h := descriptor.GetHitsAddend(); h != nil {
-		return h.GetValue()
+func (d *demand) addend(q *question, from *descriptor) uint64 {
+	if from.told {
+		return from.hits
 	}
-	if req.GetHitsAddend() > 0 {
-		return uint64(req.GetHitsAddend())
+	if q.hits > 0 {
+		return uint64(q.hits)
 	}
 	if d.hits > 0 {
 		return d.hits
@@ -137,13 +152,13 @@ func (d *demand) addend(req *rlsv3.RateLimitRequest, descriptor *ratelimitv3.Rat
 	return 1
 }
 
-func (d *demand) readCarrier(entries []*ratelimitv3.RateLimitDescriptor_Entry) {
+func (d *demand) readCarrier(entries []directory.Entry) {
 	for _, e := range entries {
-		switch e.GetKey() {
+		switch e.Key {
 		case sallyport.CarrierRequestID:
-			d.requestID = e.GetValue()
+			d.requestID = e.Value
 		case sallyport.CarrierSID:
-			d.sid = e.GetValue()
+			d.sid = e.Value
 		}
 	}
 }

@@ -7,12 +7,9 @@ import (
 	"math"
 	"time"
 
-	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
-	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/sallyport/sallyport"
@@ -48,110 +45,99 @@ type asked struct {
 // limitDescriptors answers for a domain that is not ours, as envoyproxy/ratelimit
 // does: every descriptor by itself, and all of them counted, also where one
 // refuses.
-func (s *Server) limitDescriptors(ctx context.Context, req *rlsv3.RateLimitRequest, now time.Time) (*rlsv3.RateLimitResponse, error) {
+func (s *Server) limitDescriptors(ctx context.Context, c *call, now time.Time) error {
 	d := s.directories.Load()
 	if d == nil || d.Set == nil {
-		return allow(req), nil
+		return nil
 	}
 	if !d.Ready {
 		s.recorder.Limited(sallyport.Undecided)
-		return nil, status.Error(codes.Unavailable, "rate limits have not been loaded")
+		return grpcstatus.Error(codes.Unavailable, "rate limits have not been loaded")
 	}
-	list, err := d.understand(req)
-	if err != nil {
+	if err := d.understand(c); err != nil {
 		s.recorder.Limited(sallyport.RequestMalformed)
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return grpcstatus.Error(codes.InvalidArgument, err.Error())
 	}
-	replace(list)
-	tallies := tallied(list)
-	if len(tallies) > 0 {
-		if err := s.counters.Count(ctx, now, tallies); err != nil {
+	replace(c.asked)
+	c.tally()
+	if len(c.tallies) > 0 {
+		if err := s.counters.Count(ctx, now, c.tallies); err != nil {
 			s.recorder.Limited(sallyport.CountersFailed)
 			if !d.Closed {
-				return nil, status.Error(codes.Unavailable, "counters failed") // Envoy's failure_mode_deny decides
+				return grpcstatus.Error(codes.Unavailable, "counters failed") // Envoy's failure_mode_deny decides
 			}
-			resp := allow(req)
-			resp.OverallCode = rlsv3.RateLimitResponse_OVER_LIMIT
-			return resp, nil
+			c.reply.code = codeOver
+			return nil
 		}
 	}
-	resp := s.answer(list, tallies, d, now)
-	if resp.OverallCode == rlsv3.RateLimitResponse_OVER_LIMIT {
+	s.answer(c, d, now)
+	if c.reply.code == codeOver {
 		s.recorder.Limited(sallyport.QuotaExhausted)
 	} else {
 		s.recorder.Limited(sallyport.Allowed)
 	}
-	return resp, nil
+	return nil
 }
 
-// understand finds the rule of every descriptor of req.
-func (d *Directories) understand(req *rlsv3.RateLimitRequest) ([]asked, error) {
-	list := make([]asked, 0, len(req.Descriptors))
-	var entries []directory.Entry
-	var names []byte
-	for _, descriptor := range req.Descriptors {
-		if len(descriptor.GetEntries()) > mostEntries {
-			return nil, errManyEntries
-		}
-		entries = entries[:0]
-		for _, e := range descriptor.GetEntries() {
-			entries = append(entries, directory.Entry{Key: e.GetKey(), Value: e.GetValue()})
-		}
-		one := asked{tally: -1, hits: max(1, uint64(req.GetHitsAddend())), back: descriptor.GetIsNegativeHits()}
-		if h := descriptor.GetHitsAddend(); h != nil {
-			one.hits = h.GetValue() // 0 is a peek
+// understand finds the rule of every descriptor of c.
+func (d *Directories) understand(c *call) error {
+	q := &c.question
+	for i := range q.descriptors {
+		descriptor, entries := &q.descriptors[i], q.of(&q.descriptors[i])
+		one := asked{tally: -1, hits: max(1, uint64(q.hits)), back: descriptor.back}
+		if descriptor.told {
+			one.hits = descriptor.hits // 0 is a peek
 		}
 		if one.hits > sallyport.MaxRate {
-			return nil, errAddendTooLarge
+			return errAddendTooLarge
 		}
-		from := len(names)
-		names = append(names, 0) // no name of our own limits begins so
-		switch override := descriptor.GetLimit(); {
-		case override == nil:
-			if one.rule, names = d.Set.Match(req.Domain, entries, names); one.rule == nil {
+		from := len(c.names)
+		c.names = append(c.names, 0) // no name of our own limits begins so
+		switch {
+		case !descriptor.overridden:
+			if one.rule, c.names = d.Set.Match(q.domain, entries, c.names); one.rule == nil {
 				break
 			}
 			if one.metric = one.rule.Metric; one.rule.PerValue {
 				one.detail = string(one.rule.AppendMetric(nil, entries))
 			}
-		case d.Set.Known(req.Domain):
-			rule, err := overrideRule(override)
+		case d.Set.Known(q.domain):
+			rule, err := descriptor.override.rule()
 			if err != nil {
-				return nil, err
+				return err
 			}
-			one.rule, names = rule, directory.AppendKey(names, req.Domain, entries)
-			one.metric = req.Domain + ".override"
+			one.rule, c.names = rule, directory.AppendKey(c.names, q.domain, entries)
+			one.metric = q.domain + ".override"
 		}
-		one.name = names[from:len(names):len(names)]
-		list = append(list, one)
+		one.name = c.names[from:len(c.names):len(c.names)]
+		c.asked = append(c.asked, one)
 	}
-	return list, nil
+	return nil
 }
 
-func overrideRule(o *ratelimitv3.RateLimitDescriptor_RateLimitOverride) (*directory.Rule, error) {
+func (o *override) rule() (*directory.Rule, error) {
 	multiplier := uint32(1)
-	if m := o.GetUnitMultiplier(); m != nil {
-		multiplier = m.GetValue()
+	if o.told {
+		multiplier = uint32(o.multiplier)
 	}
-	unit, ok := units[o.GetUnit()]
-	if !ok {
+	if o.unit <= 0 || int(o.unit) >= len(overrideUnits) {
 		return nil, errOverride
 	}
-	rule, ok := directory.Override(o.GetRequestsPerUnit(), unit, multiplier)
+	rule, ok := directory.Override(o.requests, overrideUnits[o.unit], multiplier)
 	if !ok {
 		return nil, errOverride
 	}
 	return &rule, nil
 }
 
-// units are Envoy's units in an override.
-var units = map[typev3.RateLimitUnit]directory.Unit{
-	typev3.RateLimitUnit_SECOND: directory.Second,
-	typev3.RateLimitUnit_MINUTE: directory.Minute,
-	typev3.RateLimitUnit_HOUR:   directory.Hour,
-	typev3.RateLimitUnit_DAY:    directory.Day,
-	typev3.RateLimitUnit_MONTH:  directory.Month,
-	typev3.RateLimitUnit_YEAR:   directory.Year,
+// overrideUnits are the units of envoy.type.v3.RateLimitUnit.
+var overrideUnits = [...]directory.Unit{
+	1: directory.Second,
+	2: directory.Minute,
+	3: directory.Hour,
+	4: directory.Day,
+	5: directory.Month,
+	6: directory.Year,
 }
 
 // replace drops the rules that others of the same request stand in for.
@@ -175,54 +161,54 @@ func replace(list []asked) {
 	}
 }
 
-// tallied returns what is to be counted of list.
-func tallied(list []asked) []Tally {
-	tallies := make([]Tally, 0, len(list))
-	for i := range list {
-		one := &list[i]
+// tally lists what is to be counted of what is asked.
+func (c *call) tally() {
+	for i := range c.asked {
+		one := &c.asked[i]
 		if one.rule == nil || one.rule.Unlimited {
 			continue
 		}
-		one.tally = len(tallies)
-		tallies = append(tallies, Tally{
+		one.tally = len(c.tallies)
+		c.tallies = append(c.tallies, Tally{
 			Key: one.name, Window: sallyport.Window{Max: uint64(one.rule.Requests), Length: one.rule.Length()}, Hits: one.hits, Back: one.back,
 		})
 	}
-	return tallies
 }
 
 // answer says what came of the counting, descriptor by descriptor.
-func (s *Server) answer(list []asked, tallies []Tally, d *Directories, now time.Time) *rlsv3.RateLimitResponse {
-	resp := &rlsv3.RateLimitResponse{OverallCode: rlsv3.RateLimitResponse_OK}
+func (s *Server) answer(c *call, d *Directories, now time.Time) {
 	closest := sallyport.Verdict{Allowed: true, Remaining: math.MaxUint32}
 	var retry time.Duration
-	words := map[string]any{}
-	for i := range list {
-		one := &list[i]
-		st := &rlsv3.RateLimitResponse_DescriptorStatus{Code: rlsv3.RateLimitResponse_OK}
-		resp.Statuses = append(resp.Statuses, st)
+	var words map[string]any
+	for i := range c.asked {
+		one, st := &c.asked[i], &c.reply.statuses[i]
 		if one.rule == nil {
 			continue
 		}
-		maps.Copy(words, one.rule.Metadata)
+		if len(one.rule.Metadata) > 0 {
+			if words == nil {
+				words = make(map[string]any)
+			}
+			maps.Copy(words, one.rule.Metadata)
+		}
 		if one.tally < 0 {
-			st.LimitRemaining = math.MaxUint32
+			st.remaining = math.MaxUint32
 			continue
 		}
-		t := &tallies[one.tally]
+		t := &c.tallies[one.tally]
 		over := t.Used > t.Window.Max
 		if !one.back {
 			s.recorder.Counted(Counted{one.metric, one.detail, one.hits, over, one.rule.Shadow || one.rule.Quota})
 		}
-		st.CurrentLimit = currentLimit(one.rule.Name, t.Window.Max, &t.Window)
-		st.CurrentLimit.Unit, st.CurrentLimit.UnitMultiplier = asWritten(one.rule)
-		st.LimitRemaining = uint32(less(t.Window.Max, t.Used))
-		st.DurationUntilReset = durationpb.New(time.Duration(max(1, t.Reset.Unix()-now.Unix())) * time.Second) // counters may have another clock
+		st.limit, st.limited = allowance{name: one.rule.Name, requests: uint32(t.Window.Max)}, true
+		st.limit.unit, st.limit.multiplier = asWritten(one.rule)
+		st.remaining = uint32(less(t.Window.Max, t.Used))
+		st.until, st.resets = time.Duration(max(1, t.Reset.Unix()-now.Unix()))*time.Second, true // counters may have another clock
 		refuses := over && !one.rule.Shadow && !one.rule.Quota
 		if refuses {
-			st.Code, resp.OverallCode = rlsv3.RateLimitResponse_OVER_LIMIT, rlsv3.RateLimitResponse_OVER_LIMIT
+			st.code, c.reply.code = codeOver, codeOver
 		}
-		if left := uint64(st.LimitRemaining); left < closest.Remaining || refuses {
+		if left := uint64(st.remaining); left < closest.Remaining || refuses {
 			closest = sallyport.Verdict{Known: true, Allowed: !refuses, Limit: t.Window.Max, Remaining: left, Reset: t.Reset, Window: t.Window}
 		}
 		if refuses {
@@ -230,21 +216,33 @@ func (s *Server) answer(list []asked, tallies []Tally, d *Directories, now time.
 		}
 	}
 	closest.RetryAfter = retry
-	if len(words) > 0 {
-		resp.DynamicMetadata, _ = structpb.NewStruct(words) // the loader holds that it can be one
+	if words != nil {
+		c.reply.metadata = encodeStruct(words)
 	}
 	if d.Headers != nil {
-		resp.ResponseHeadersToAdd = headers(quotaHeaders(d.Headers, &closest, now))
+		c.tellClosest(d.Headers, &closest, now)
 	}
-	return resp
 }
 
-// quotaHeaders tells v in the operator's words.
-func quotaHeaders(names *sallyport.QuotaHeaders, v *sallyport.Verdict, now time.Time) []sallyport.Header {
-	var text render.Text
-	list := render.AppendQuota(nil, names, v, now, &text)
-	if names.RetryAfter && v.RetryAfter > 0 {
-		list = append(list, sallyport.Header{Name: "retry-after", Value: text.Int(int64(v.RetryAfter / time.Second))})
+// encodeStruct encodes a google.protobuf.Struct; nil where it cannot be one,
+// which the loader does not let happen.
+func encodeStruct(words map[string]any) []byte {
+	s, err := structpb.NewStruct(words)
+	if err != nil {
+		return nil
 	}
-	return list
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// tellClosest tells v in the operator's words.
+func (c *call) tellClosest(names *sallyport.QuotaHeaders, v *sallyport.Verdict, now time.Time) {
+	list := render.AppendQuota(c.reply.headers, names, v, now, &c.text)
+	if names.RetryAfter && v.RetryAfter > 0 {
+		list = append(list, sallyport.Header{Name: "retry-after", Value: c.text.Int(int64(v.RetryAfter / time.Second))})
+	}
+	c.reply.headers = list
 }

@@ -16,7 +16,7 @@ import (
 // its neighbours: what two of them share belongs further down.
 var layers = [][]string{
 	{"."},
-	{"internal/apikey", "internal/password", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/yamltree"},
+	{"internal/apikey", "internal/password", "internal/pattern", "internal/proof", "internal/render", "internal/seal", "internal/telemetry", "internal/token", "internal/webhook", "internal/wire", "internal/yamltree"},
 	{"internal/issuer", "internal/visit"},
 	{"extauthz", "ratelimit", "envoy", "internal/accept", "internal/anomaly", "internal/config", "internal/admin", "internal/oauth", "internal/signin", "internal/store", "internal/envoyproc", "examples"},
 	{"internal/app"},
@@ -124,11 +124,11 @@ var homes = []home{
 	{"github.com/dgraph-io/ristretto/v2", []string{"extauthz"}, nil},
 	{"github.com/cespare/xxhash/v2", []string{"extauthz"}, nil}, // the second hash of ristretto's keys
 	{"golang.org/x/sync", []string{"extauthz"}, nil},
-	// The wire of Check is our own; the server that carries it is grpc's. The
+	// The wire of both services is our own; the server that carries it is grpc's. The
 	// tests of envoy stand in for both services, those from outside ask as a
 	// proxy would.
-	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy", "tests/e2e"}},
-	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app"}, []string{"envoy", "tests/e2e"}},
+	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app", "internal/wire"}, []string{"envoy", "tests/e2e"}},
+	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app", "internal/wire"}, []string{"envoy", "tests/e2e"}},
 	{"google.golang.org/genproto", nil, []string{"extauthz", "envoy"}},
 	// Generated types: ratelimit's server speaks them, app registers them. For
 	// extauthz and envoy they are what tests compare with.

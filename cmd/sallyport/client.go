@@ -50,6 +50,12 @@ type call[T any] struct {
 	secret           func(answer T) admin.Shown // what -q prints alone; nil: there is no -q
 }
 
+// incomplete is the error of a call that did a part of what was asked: its answer
+// is printed all the same.
+type incomplete struct{ error }
+
+func (i incomplete) Unwrap() error { return i.error }
+
 func (a call[T]) command(r *remote) *cobra.Command {
 	var quiet bool
 	c := &cobra.Command{
@@ -60,14 +66,15 @@ func (a call[T]) command(r *remote) *cobra.Command {
 				return err
 			}
 			answer, err := a.do(ctx, client, args)
-			if err != nil {
+			var half incomplete
+			switch {
+			case err != nil && !errors.As(err, &half):
 				return err
-			}
-			if quiet {
+			case quiet:
 				_, err := fmt.Fprintln(r.s.out, a.secret(answer).Reveal())
 				return err
 			}
-			return r.print(answer, func(w io.Writer) { a.text(w, answer) })
+			return errors.Join(r.print(answer, func(w io.Writer) { a.text(w, answer) }), err)
 		}),
 	}
 	if c.Args == nil {

@@ -93,7 +93,7 @@ func newRoot(s streams, getenv func(string) string) *cobra.Command {
 	root.AddCommand(
 		newDemo(s, getenv), newServe(s), newCheck(s), newEnvoy(s),
 		newKey(s, getenv), newTenant(s, getenv), newUser(s, getenv), newOAuthClient(s, getenv), newRole(s, getenv), newLimit(s, getenv), newToken(s, getenv),
-		newWebhook(s, getenv), newExplain(s, getenv), newReload(s, getenv),
+		newWebhook(s, getenv), newExplain(s, getenv), newReload(s, getenv), newProfile(s, getenv),
 	)
 	return root
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -38,11 +37,6 @@ func newServe(s streams) *cobra.Command {
 	return c
 }
 
-// garbage is GOGC where the environment says nothing: the server's live heap is
-// small beside what the machine has, and collecting less often is worth more
-// than the memory. GOMEMLIMIT bounds it where it is set.
-const garbage = 400
-
 func serve(ctx context.Context, s streams, file string, watch bool) error {
 	c, err := load(s, file)
 	if err != nil {
@@ -54,9 +48,7 @@ func serve(ctx context.Context, s streams, file string, watch bool) error {
 	if len(c.Absent) > 0 {
 		return fmt.Errorf("the configuration asks for more than this version serves, and leaving it out would let requests pass:\n%s", lines(c.Absent))
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
+	tuneMemory(os.Getenv)
 	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
 	if c.Log.Format == "json" {
 		handler = slog.NewJSONHandler(s.err, nil)

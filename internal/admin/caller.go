@@ -114,6 +114,7 @@ var needs = map[string]need{
 	"create-token":  {RoleAdmin, fromTenant},
 	"revoke-token":  {RoleAdmin, fromTenant},
 	"reload":        {RoleAdmin, fromAll},
+	"profile":       {RoleAdmin, fromAll},
 }
 
 // refuses says why c may not do what n is the need of, or nothing.

@@ -122,6 +122,7 @@ var matrix = map[string]struct {
 	"create-token":  {"POST", "/admin/v1/tokens", `{"name":"x","role":"viewer","api":"orders","tenant":"acme"}`, [13]int{201, 403, 403, 201, 403, 403, 201, 403, 403, 422, 403, 403, 422}},
 	"revoke-token":  {"POST", "/admin/v1/tokens/adm_acme/revoke", "", [13]int{200, 403, 403, 200, 403, 403, 200, 403, 403, 404, 403, 403, 404}},
 	"reload":        {"POST", "/admin/v1/reload", "", [13]int{200, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403}},
+	"profile":       {"GET", "/admin/v1/profile?kind=goroutine", "", [13]int{200, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403}},
 }
 
 func TestWhoMayDoWhat(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -71,8 +72,8 @@ func (c *Client) CreateKey(ctx context.Context, in NewKey) (out CreatedKey, err 
 }
 
 // ImportKeys brings in keys that exist elsewhere, all or none.
-func (c *Client) ImportKeys(ctx context.Context, keys []ImportKey) (out ImportedKeys, err error) {
-	return out, c.call(ctx, http.MethodPost, "/admin/v1/keys/import", ImportKeys{keys}, &out)
+func (c *Client) ImportKeys(ctx context.Context, in ImportKeys) (out ImportedKeys, err error) {
+	return out, c.call(ctx, http.MethodPost, "/admin/v1/keys/import", in, &out)
 }
 
 // Keys lists one page of keys.
@@ -146,6 +147,11 @@ func (c *Client) RevokeToken(ctx context.Context, id string) (out Token, err err
 // Reload makes the server read its configuration again.
 func (c *Client) Reload(ctx context.Context) (out Reloaded, err error) {
 	return out, c.call(ctx, http.MethodPost, "/admin/v1/reload", nil, &out)
+}
+
+// Profile gathers one of Profiles.
+func (c *Client) Profile(ctx context.Context, in ProfileRequest) ([]byte, error) {
+	return c.send(ctx, http.MethodGet, "/admin/v1/profile"+query("kind", in.Kind, "seconds", strconv.Itoa(in.Seconds)), nil)
 }
 
 // Explain says how a request would be decided.

@@ -62,17 +62,29 @@ func (e *Refused) Error() string {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	text, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("%w: the answer is not the admin API's: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// send returns the answer as it comes.
+func (c *Client) send(ctx context.Context, method, path string, in any) ([]byte, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	if in != nil {
@@ -80,20 +92,17 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	if resp.StatusCode >= 300 {
-		return refusal(resp.StatusCode, text)
+		return nil, refusal(resp.StatusCode, text)
 	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("%w: the answer is not the admin API's: %w", ErrUnreachable, err)
-	}
-	return nil
+	return text, nil
 }
 
 // refusal reads a problem (RFC 9457).

@@ -142,6 +142,7 @@ var words = map[sallyport.Reason]string{
 	sallyport.HostUnlisted:          "No API of the configuration has this host",
 	sallyport.StoreTimeout:          "The store did not answer in time, and so the gate refuses",
 	sallyport.StoreFailed:           "The store failed, and so the gate refuses",
+	sallyport.Overloaded:            "More requests are in flight than may be (listen.in_flight), and so the gate refuses",
 	sallyport.IssuerFailed:          "The issuer of the token could not be asked, and so the gate refuses",
 	sallyport.CountersFailed:        "The counters failed, and so the gate refuses",
 	sallyport.StreamUnnamed:         "The request has no stream id, by which a slot that is held would be released: its Envoy does not send one",

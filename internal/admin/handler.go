@@ -137,6 +137,7 @@ func (h *Handler) register() error {
 	h.registerLimits(api)
 	h.registerTokens(api)
 	h.registerRuntime(api)
+	h.registerProfile(api)
 	return h.describe(api.OpenAPI())
 }
 

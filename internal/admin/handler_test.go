@@ -44,6 +44,7 @@ func TestDescription(t *testing.T) {
 		"/admin/v1/tokens":                    {"get", "post"},
 		"/admin/v1/tokens/{id}/revoke":        {"post"},
 		"/admin/v1/reload":                    {"post"},
+		"/admin/v1/profile":                   {"get"},
 		"/admin/v1/explain":                   {"post"},
 		"/admin/v1/limits":                    {"get"},
 		"/admin/v1/limits/reset":              {"post"},

@@ -21,16 +21,22 @@ import (
 const maxFaults = 100
 
 func (h *Handler) importKeys(ctx context.Context, in *struct{ Body ImportKeys }) (*answer[ImportedKeys], error) {
-	i := importer{h: h, policy: h.policyFor(ctx), now: h.moment(), owners: map[[3]string]owner{}, seen: map[sallyport.Digest]int{}}
+	i, err := h.newImporter(ctx, in.Body.NewTenants)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := writingFor(ctx, importTimeout)
 	defer cancel()
 	list, err := i.all(ctx, in.Body.Keys)
 	if err != nil {
 		return nil, err
 	}
+	if err := i.createTenants(ctx); err != nil {
+		return nil, h.problem(ctx, "create tenants", "tenant", err)
+	}
 	done, err := h.store.ImportCredentials(ctx, list)
 	if err != nil {
-		return nil, h.problem(ctx, "import keys", "key", atKey(err))
+		return nil, h.problem(ctx, "import keys", "key", atKeys(err))
 	}
 	out := ImportedKeys{Keys: []ImportedKey{}}
 	for at, n := range list {
@@ -49,25 +55,69 @@ func (h *Handler) importKeys(ctx context.Context, in *struct{ Body ImportKeys })
 	return &answer[ImportedKeys]{out}, nil
 }
 
-// atKey makes what the store says about one of many keys an answer that names
-// the key.
-func atKey(err error) error {
-	var at sallyport.AtIndex
-	if !errors.As(err, &at) || !errors.Is(err, sallyport.ErrConflict) {
+// atKeys makes what the store says about some of many keys an answer that names
+// them.
+func atKeys(err error) error {
+	var f faults
+	for _, at := range sallyport.AtIndexes(err) {
+		if !errors.Is(at.Err, sallyport.ErrConflict) {
+			return at
+		}
+		f.at(fmt.Sprintf("body.keys[%d]", at.Index), "its key_id, its secret or its label is that of another key")
+	}
+	if len(f) == 0 {
 		return err
 	}
-	var f faults
-	f.at(fmt.Sprintf("body.keys[%d]", at.Index), "its key_id, its secret or its label is that of another key")
 	return huma.Error409Conflict("none of these keys was imported", f...)
 }
 
 // importer reads the keys of one import.
 type importer struct {
-	h      *Handler
-	policy *sallyport.Policy
-	now    time.Time
-	owners map[[3]string]owner // found so far
-	seen   map[sallyport.Digest]int
+	h       *Handler
+	policy  *sallyport.Policy
+	now     time.Time
+	near    string         // what new ids begin with
+	tenants *ImportTenants // nil: none is made
+	made    []sallyport.Tenant
+	owners  map[[3]string]owner         // found so far
+	strict  map[string]*apikey.Prefixes // by API, with every checksum looked at
+	seen    map[sallyport.Digest]int
+}
+
+// newImporter returns an importer for the caller.
+//
+// New ids of one import begin alike: a table of a million is then written to in
+// one place, and not in a thousand.
+func (h *Handler) newImporter(ctx context.Context, tenants *ImportTenants) (*importer, error) {
+	if tenants != nil && callerOf(ctx).tenant != "" {
+		var f faults
+		f.at("body.new_tenants", "is not for admin tokens of one tenant; leave it out")
+		return nil, f.err()
+	}
+	id, err := newID("key_")
+	if err != nil {
+		return nil, h.problem(ctx, "generate key", "key", err)
+	}
+	return &importer{
+		h: h, policy: h.policyFor(ctx), now: h.moment(), near: id[:len(id)/2], tenants: tenants,
+		owners: map[[3]string]owner{}, strict: map[string]*apikey.Prefixes{}, seen: map[sallyport.Digest]int{},
+	}, nil
+}
+
+// createTenants keeps the tenants that are new. They stay where the keys cannot be
+// kept after all: sent again, they are there.
+func (i *importer) createTenants(ctx context.Context) error {
+	if len(i.made) == 0 {
+		return nil
+	}
+	if err := i.h.store.CreateTenants(ctx, i.made); err != nil {
+		return err
+	}
+	for _, t := range i.made {
+		i.h.changed.ForgetTenant(t.API, t.ID) // a look for it that found nothing may be remembered
+	}
+	i.h.log.InfoContext(ctx, "tenants created", "tenants", len(i.made))
+	return nil
 }
 
 // all returns the credentials that keys asks for, or all that is wrong.
@@ -75,14 +125,14 @@ func (i *importer) all(ctx context.Context, keys []ImportKey) ([]sallyport.NewCr
 	var all faults
 	list := make([]sallyport.NewCredential, len(keys))
 	for at, in := range keys {
-		who, err := i.owner(ctx, in.NewKey)
+		var f faults
+		who, err := i.owner(ctx, &f, in.NewKey)
 		if err == nil {
 			err = mayMakeKey(callerOf(ctx), fmt.Sprintf("body.keys[%d]", at), i.policy.API(in.API), in.NewKey, who)
 		}
 		if err != nil {
 			return nil, err
 		}
-		var f faults
 		if list[at], err = i.one(ctx, &f, in, who); err != nil {
 			return nil, i.h.problem(ctx, "import keys", "key", err)
 		}
@@ -97,14 +147,44 @@ func (i *importer) all(ctx context.Context, keys []ImportKey) ([]sallyport.NewCr
 	return list, all.err()
 }
 
-func (i *importer) owner(ctx context.Context, in NewKey) (owner, error) {
+// owner finds whom a key is for, or makes its tenant where that is asked for.
+func (i *importer) owner(ctx context.Context, f *faults, in NewKey) (owner, error) {
 	name := [3]string{in.API, in.Tenant, in.User}
 	if who, ok := i.owners[name]; ok {
 		return who, nil
 	}
 	who, err := i.h.owner(ctx, i.policy, in)
+	if err == nil && who.tenant == nil && i.tenants != nil && i.policy.API(in.API) != nil {
+		if who, err = i.newOwner(f, in); who.tenant == nil {
+			return who, err // told again with the next key of it
+		}
+	}
 	i.owners[name] = who
 	return who, err
+}
+
+// newOwner is a tenant that the import makes. A plan that it cannot have is the
+// mistake of the whole import, not of the key.
+func (i *importer) newOwner(f *faults, in NewKey) (owner, error) {
+	if who, ok := i.owners[[3]string{in.API, in.Tenant, ""}]; ok {
+		return who, nil
+	}
+	var own, whole faults
+	t := readTenant(&own, i.policy, NewTenant{API: in.API, ID: in.Tenant, Plan: i.tenants.Plan}, i.now)
+	for _, fault := range own {
+		if detail := fault.(*huma.ErrorDetail); detail.Location == "body.id" {
+			f.at("body.tenant", "%s", detail.Message)
+		} else {
+			whole = append(whole, fault)
+		}
+	}
+	if len(own) > 0 {
+		return owner{}, whole.within("body.new_tenants").err()
+	}
+	i.made = append(i.made, t)
+	who := owner{tenant: &t}
+	i.owners[[3]string{in.API, in.Tenant, ""}] = who
+	return who, nil
 }
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -115,7 +195,7 @@ func (i *importer) one(ctx context.Context, f *faults, in ImportKey, who owner) 
 	if api == nil {
 		return n, nil
 	}
-	secret := readSecret(f, api, &in)
+	secret := i.readSecret(f, api, &in)
 	if len(*f) > 0 {
 		return n, nil // the key says what it must keep to
 	}
@@ -134,6 +214,7 @@ func (i *importer) one(ctx context.Context, f *faults, in ImportKey, who owner) 
 		f.at("body.key_id", "is not an id: write at most 64 letters, digits, _ and -")
 	case id == "":
 		id, err = newID("key_")
+		id = i.near + id[min(len(i.near), len(id)):]
 	}
 	identify(&n.Credential, id)
 	if err == nil {
@@ -178,7 +259,7 @@ type importedSecret struct {
 
 // readSecret returns what is known of the secret of in. From one in clear it
 // also reads the prefix, which it puts into in.
-func readSecret(f *faults, api *sallyport.API, in *ImportKey) importedSecret {
+func (i *importer) readSecret(f *faults, api *sallyport.API, in *ImportKey) importedSecret {
 	key := in.Secret.Reveal()
 	switch {
 	case (key == "") == (in.SHA256 == ""):
@@ -192,7 +273,7 @@ func readSecret(f *faults, api *sallyport.API, in *ImportKey) importedSecret {
 	case in.Last4 != "":
 		f.at("body.last4", "goes with sha256; a key says its own")
 	}
-	return importedSecret{sha256.Sum256([]byte(key)), apikey.NewSecret(key).Last4(), readPrefix(f, api, in, key)}
+	return importedSecret{sha256.Sum256([]byte(key)), apikey.NewSecret(key).Last4(), i.readPrefix(f, api, in, key)}
 }
 
 var last4 = regexp.MustCompile(`^[!-~]{4}$`)
@@ -209,12 +290,8 @@ func readSum(f *faults, text string) (sum [32]byte) {
 
 // readPrefix puts the registered prefix of key into in, and reports whether the
 // key has no checksum of ours.
-func readPrefix(f *faults, api *sallyport.API, in *ImportKey, key string) (unchecked bool) {
-	strict := slices.Clone(api.Keys)
-	for i := range strict {
-		strict[i].LegacyBody = false // so that Parse looks at the checksum
-	}
-	prefixes, err := apikey.Compile(strict)
+func (i *importer) readPrefix(f *faults, api *sallyport.API, in *ImportKey, key string) (unchecked bool) {
+	prefixes, err := i.prefixes(api)
 	if err != nil {
 		f.at("body.api", "%s has key prefixes that cannot be told apart", api.Name)
 		return false
@@ -236,4 +313,20 @@ func readPrefix(f *faults, api *sallyport.API, in *ImportKey, key string) (unche
 		in.Prefix = form.Prefix
 	}
 	return err != nil
+}
+
+// prefixes are those of api, with every checksum looked at.
+func (i *importer) prefixes(api *sallyport.API) (*apikey.Prefixes, error) {
+	if known, ok := i.strict[api.Name]; ok {
+		return known, nil
+	}
+	strict := slices.Clone(api.Keys)
+	for n := range strict {
+		strict[n].LegacyBody = false // so that Parse looks at the checksum
+	}
+	prefixes, err := apikey.Compile(strict)
+	if err == nil {
+		i.strict[api.Name] = prefixes
+	}
+	return prefixes, err
 }

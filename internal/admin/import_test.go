@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/apikey"
 )
 
@@ -193,10 +194,55 @@ func TestAnImportKnowsKeysOfOlderPeppers(t *testing.T) {
 
 func TestAnImportHidesItsKeys(t *testing.T) {
 	in := ImportKey{NewKey: NewKey{API: "orders"}, Secret: Shown(legacy)}
-	if text := fmt.Sprintf("%v %+v %#v", in, in, ImportKeys{[]ImportKey{in}}); strings.Contains(text, legacy) {
+	if text := fmt.Sprintf("%v %+v %#v", in, in, ImportKeys{Keys: []ImportKey{in}}); strings.Contains(text, legacy) {
 		t.Errorf("printed as %s", text)
 	}
 	if text, err := json.Marshal(in); err != nil || string(text) != `{"api":"orders","tenant":"","key":"`+legacy+`"}` {
 		t.Errorf("sent as %s, %v", text, err)
+	}
+}
+
+// An operator of an API can have tenants made with their keys; a tenant itself
+// cannot.
+func TestAnImportMakesTenants(t *testing.T) {
+	s := newServer(t).withTenant()
+	body := func(plan string, tenants ...string) string {
+		var keys []string
+		for i, tenant := range tenants {
+			keys = append(keys, fmt.Sprintf(`{"api":"orders","tenant":%q,"key":"or_live_of-%d-%s"}`, tenant, i, plan))
+		}
+		return `{"new_tenants":{"plan":"` + plan + `"},"keys":[` + strings.Join(keys, ",") + `]}`
+	}
+	got := call[ImportedKeys](s, 200, "POST", "/admin/v1/keys/import", body("free", "new", "acme", "new", "newer"))
+	if got.Imported != 4 {
+		t.Errorf("imported %+v", got)
+	}
+	if made := call[Tenant](s, 200, "GET", "/admin/v1/tenants/orders/newer", ""); made.Plan != "free" || made.State != "active" {
+		t.Errorf("made %+v", made)
+	}
+	where, text := details(call[problem](s, 422, "POST", "/admin/v1/keys/import", body("nope", "newest")))
+	if !slices.Contains(where, "body.new_tenants.plan") {
+		t.Errorf("an unknown plan: at %q: %s", where, text)
+	}
+	where, text = details(call[problem](s, 422, "POST", "/admin/v1/keys/import", body("free", "acme", "not an id", "newest")))
+	if !slices.Contains(where, "body.keys[1].tenant") {
+		t.Errorf("no id: at %q: %s", where, text)
+	}
+	call[problem](s, 404, "GET", "/admin/v1/tenants/orders/newest", "")
+	own := s.withToken(sallyport.AdminToken{ID: "own", Role: RoleOperator, API: "orders", Tenant: "acme"})
+	where, text = details(call[problem](own, 422, "POST", "/admin/v1/keys/import", body("free", "acme")))
+	if !slices.Contains(where, "body.new_tenants") {
+		t.Errorf("a tenant's own token: at %q: %s", where, text)
+	}
+}
+
+// All that is taken is told at once: an import of many is not sent again for each.
+func TestAnImportTellsAllThatIsTaken(t *testing.T) {
+	s := newServer(t).withTenant()
+	call[ImportedKeys](s, 200, "POST", "/admin/v1/keys/import", imports(`"key":"or_live_there-already","key_id":"taken"`))
+	where, _ := details(call[problem](s, 409, "POST", "/admin/v1/keys/import", imports(
+		`"key":"or_live_12345670","key_id":"taken"`, `"key":"or_live_12345671"`, `"key":"or_live_12345672","key_id":"taken"`)))
+	if !slices.Equal(where, []string{"body.keys[0]", "body.keys[2]"}) {
+		t.Errorf("told %q", where)
 	}
 }

@@ -97,9 +97,18 @@ type ImportKey struct {
 	KeyID  string `json:"key_id,omitempty" doc:"The id it has already: at most 64 letters, digits, _ and -; default: a new one"`
 }
 
+// MaxImport is how many keys one import may ask for.
+const MaxImport = 1000
+
 // ImportKeys asks for keys, all or none of them.
 type ImportKeys struct {
-	Keys []ImportKey `json:"keys" nullable:"false" minItems:"1" maxItems:"1000"`
+	Keys       []ImportKey    `json:"keys" nullable:"false" minItems:"1" maxItems:"1000"`
+	NewTenants *ImportTenants `json:"new_tenants,omitempty" doc:"Make the tenants that are not there. Without it, their keys are refused"`
+}
+
+// ImportTenants says what tenants are like that an import makes.
+type ImportTenants struct {
+	Plan string `json:"plan,omitempty" doc:"One of the API's plans; required where it has any"`
 }
 
 // ImportedKey says which key one of an import is.

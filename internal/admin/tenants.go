@@ -18,6 +18,8 @@ import (
 // ErrFinal where they apply.
 type TenantStore interface {
 	CreateTenant(ctx context.Context, t sallyport.Tenant) error
+	// CreateTenants keeps those that are not there, and leaves the others.
+	CreateTenants(ctx context.Context, list []sallyport.Tenant) error
 	Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error)
 	// Tenants lists those of one API, in the order of their ids, behind after.
 	Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error)
@@ -208,20 +210,25 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$`)
 // newTenant returns the tenant that in asks for.
 func newTenant(p *sallyport.Policy, in NewTenant, now time.Time) (t sallyport.Tenant, err error) {
 	var f faults
-	checkID(&f, in.ID)
-	checkText(&f, "body.name", in.Name)
-	attributes := checkAttributes(&f, in.Attributes)
-	api := checkAPI(&f, p, in.API)
+	t = readTenant(&f, p, in, now)
+	return t, f.err()
+}
+
+func readTenant(f *faults, p *sallyport.Policy, in NewTenant, now time.Time) (t sallyport.Tenant) {
+	checkID(f, in.ID)
+	checkText(f, "body.name", in.Name)
+	attributes := checkAttributes(f, in.Attributes)
+	api := checkAPI(f, p, in.API)
 	if api == nil {
-		return t, f.err()
+		return t
 	}
 	t = sallyport.Tenant{
 		ID: in.ID, API: in.API, Name: in.Name, Plan: in.Plan, State: sallyport.Active,
-		Limits: checkLimits(&f, api, in.Limits), Overrides: checkOverrides(&f, api, in.Overrides),
+		Limits: checkLimits(f, api, in.Limits), Overrides: checkOverrides(f, api, in.Overrides),
 		Attributes: attributes, CreatedAt: now,
 	}
-	checkPlan(&f, api, &t)
-	return t, f.err()
+	checkPlan(f, api, &t)
+	return t
 }
 
 func checkID(f *faults, id string) {

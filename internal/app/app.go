@@ -200,17 +200,17 @@ func (r limitRecorder) Refused(d *sallyport.Decision) {
 // newFinder makes the credential cache over the store, with complete knowledge
 // of the store's digests.
 func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, error) {
-	var known []sallyport.Digest
-	err := a.store.Digests(ctx, func(d sallyport.Digest) error {
-		known = append(known, d)
+	count, err := a.store.CountDigests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filter := extauthz.NewFilter(2*count + 1<<16) // and as many that are made while it runs
+	err = a.store.Digests(ctx, func(d sallyport.Digest) error {
+		filter.Add(d)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read digests: %w", err)
-	}
-	filter := extauthz.NewFilter(2*len(known) + 1<<16)
-	for _, d := range known {
-		filter.Add(d)
 	}
 	return extauthz.NewFinder(a.store, extauthz.FinderOptions{
 		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter, Renew: a.renew,

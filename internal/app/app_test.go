@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -338,5 +339,28 @@ func TestRunDrains(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", a.HTTP()); err == nil {
 		t.Error("it still listens")
+	}
+}
+
+// Each call in flight is a goroutine: so many more than there may be are seen,
+// and when they have gone, that too.
+func TestOverloadIsSeenAndGoes(t *testing.T) {
+	const more = 200
+	over := overloaded(runtime.NumGoroutine() + more/2)
+	if over() {
+		t.Fatal("overloaded at rest")
+	}
+	var waiting sync.WaitGroup
+	release := make(chan struct{})
+	for range more {
+		waiting.Go(func() { <-release })
+	}
+	if !over() {
+		t.Error("not seen")
+	}
+	close(release)
+	waiting.Wait()
+	for over() { // a goroutine is gone a moment after its function
+		runtime.Gosched()
 	}
 }

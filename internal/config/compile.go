@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"net/url"
@@ -13,6 +14,10 @@ import (
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/yamltree"
 )
+
+// Bounds of listen.in_flight: with fewer, an Envoy of a few workers would be
+// refused in ordinary load; each takes some 20 KB.
+const leastInFlight, mostInFlight = 64, 1_000_000
 
 const maxSocketPath = 107 // what the kernel takes
 
@@ -81,6 +86,9 @@ func checkListen(f *faults, l Listen) {
 		check(index("listen.grpc", i), address)
 	}
 	check("listen.http", l.HTTP)
+	if f.has("listen.in_flight") && (l.InFlight < leastInFlight || l.InFlight > mostInFlight) {
+		f.add("listen.in_flight", "is out of range", fmt.Sprintf("%d to %d", leastInFlight, mostInFlight))
+	}
 }
 
 func checkAddress(address string) (problem string) {

@@ -25,6 +25,10 @@ type File struct {
 type Listen struct {
 	GRPC List   `yaml:"grpc"` // default unix:///run/sallyport/sallyport.sock and 127.0.0.1:9191
 	HTTP string `yaml:"http"` // default 127.0.0.1:9192
+
+	// InFlight is how many calls may be in flight at once before more are
+	// refused; default 4096 for each core.
+	InFlight uint32 `yaml:"in_flight"`
 }
 
 // Counters says where it is counted what was taken: in this process (Memory), or

@@ -215,6 +215,24 @@ func NewCreations(list []sallyport.NewCredential) ([]Creation, error) {
 	return rows, nil
 }
 
+// MaxRefusals is how many faults of an import are told: all of one mistake may be
+// thousands.
+const MaxRefusals = 100
+
+// Refusals gathers what an import cannot keep. The zero value holds none.
+type Refusals struct{ errs []error }
+
+// Add notes that the one at index cannot be kept, for err. It reports false where
+// the import is to end: where there are enough of them, or err is not about that
+// one alone.
+func (r *Refusals) Add(index int, err error) bool {
+	r.errs = append(r.errs, sallyport.AtIndex{Index: index, Err: err})
+	return len(r.errs) < MaxRefusals && (errors.Is(err, sallyport.ErrConflict) || errors.Is(err, sallyport.ErrNotFound))
+}
+
+// Err returns what was noted, with a sallyport.AtIndex for each; nil for nothing.
+func (r *Refusals) Err() error { return errors.Join(r.errs...) }
+
 // Known says what an import does about c where its secret is known already, as
 // that of owner: nothing, if that is the same tenant's; else the error wraps
 // sallyport.ErrConflict.

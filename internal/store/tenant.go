@@ -46,6 +46,18 @@ func NewTenantRow(t *sallyport.Tenant) (r TenantRow, err error) {
 	return r, nil
 }
 
+// NewTenantRows returns the rows of list, or says which one cannot be kept.
+func NewTenantRows(list []sallyport.Tenant) ([]TenantRow, error) {
+	rows := make([]TenantRow, len(list))
+	for i := range list {
+		var err error
+		if rows[i], err = NewTenantRow(&list[i]); err != nil {
+			return nil, sallyport.AtIndex{Index: i, Err: err}
+		}
+	}
+	return rows, nil
+}
+
 // String names the tenant, for errors.
 func (r TenantRow) String() string { return fmt.Sprintf("tenant %q of %q", r.ID, r.API) }
 

@@ -30,6 +30,7 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 	}
 	return write(ctx, s, func(t *tables) ([]sallyport.Imported, error) {
 		all := make([]sallyport.Imported, len(rows))
+		var refused store.Refusals
 		for i, r := range rows {
 			var err error
 			if known, ok := t.secrets[r.Digest]; ok { // never of what has no digest
@@ -37,9 +38,12 @@ func (s *Store) ImportCredentials(ctx context.Context, list []sallyport.NewCrede
 			} else {
 				all[i], err = sallyport.Imported{ID: r.ID}, t.insert(r)
 			}
-			if err != nil {
-				return nil, fmt.Errorf("import: %w", sallyport.AtIndex{Index: i, Err: fmt.Errorf("%s: %w", r, err)})
+			if err != nil && !refused.Add(i, fmt.Errorf("%s: %w", r, err)) {
+				break
 			}
+		}
+		if err := refused.Err(); err != nil {
+			return nil, fmt.Errorf("import: %w", err)
 		}
 		return all, nil
 	})

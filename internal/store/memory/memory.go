@@ -134,6 +134,21 @@ func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
 	})
 }
 
+func (s *Store) CreateTenants(ctx context.Context, list []sallyport.Tenant) error {
+	rows, err := store.NewTenantRows(list)
+	if err != nil {
+		return err
+	}
+	return do(ctx, s, func(t *tables) error {
+		for _, r := range rows {
+			if _, err := t.tenant(r.API, r.ID); err != nil {
+				t.tenants[[2]string{r.API, r.ID}] = r
+			}
+		}
+		return nil
+	})
+}
+
 func (t *tables) tenant(api, id string) (store.TenantRow, error) {
 	r, ok := t.tenants[[2]string{api, id}]
 	if !ok {

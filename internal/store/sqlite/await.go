@@ -187,10 +187,17 @@ type executor interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
+// A line about a change, and how many values it has.
+const (
+	newChange    = `INSERT INTO changes (kind, api, tenant, id, at) VALUES `
+	changeValues = 5
+)
+
+var noteChangeQuery = newChange + values(1, changeValues)
+
 // noteChange writes the line about a change, in its transaction. tenant is
 // whose user or credential it is, and else "".
 func noteChange(ctx context.Context, tx executor, kind, api, tenant, id string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO changes (kind, api, tenant, id, at) VALUES (?, ?, ?, ?, ?)`,
-		kind, api, tenant, id, time.Now().UnixMilli())
+	_, err := tx.ExecContext(ctx, noteChangeQuery, kind, api, tenant, id, time.Now().UnixMilli())
 	return err
 }

@@ -53,6 +53,18 @@ func (s *Store) Digests(ctx context.Context, yield func(sallyport.Digest) error)
 	}
 }
 
+// CountDigests returns how many digests there are.
+func (s *Store) CountDigests(ctx context.Context) (n int, err error) {
+	n, err = await(ctx, s, func() (n int, err error) {
+		err = s.reader.QueryRowContext(ctx, `SELECT count(*) FROM secrets`).Scan(&n)
+		return n, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count digests: %w", err)
+	}
+	return n, nil
+}
+
 // RollCredential gives a credential a new secret, in one transaction, and
 // returns it as it then is; api and tenant "" are any. Each old secret ends
 // where sallyport.Roll says, or earlier where it or the credential was to end

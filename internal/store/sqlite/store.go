@@ -43,7 +43,8 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB
 
-	byDigest *sql.Stmt // on reader
+	byDigest *sql.Stmt // on reader, and so is tenant
+	tenant   *sql.Stmt
 
 	mu     sync.Mutex // guards closed, and tasks.Add against tasks.Wait
 	closed bool
@@ -60,6 +61,16 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
+// What an import of many keys needs, whose digests fall all over a table: to hold
+// the pages of a million of them (64 MB, in KiB, where they are needed), to fold
+// the log into the file once for what many transactions wrote (32 MB, in pages),
+// and to keep what undoes a statement of many rows in memory.
+const (
+	writerCache = "cache_size(-65536)"
+	checkpoint  = "wal_autocheckpoint(8192)"
+	undoLog     = "temp_store(MEMORY)"
+)
+
 func open(ctx context.Context, path string) (*Store, error) {
 	if path == "" || path == ":memory:" {
 		return nil, errors.New("a file is needed; name one, such as /var/lib/sallyport/sallyport.db")
@@ -72,7 +83,8 @@ func open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{}
-	if s.writer, err = pool(path, 1, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "1", "_txlock", "immediate"); err != nil {
+	if s.writer, err = pool(path, 1, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "1", "_txlock", "immediate",
+		"_pragma", writerCache, "_pragma", checkpoint, "_pragma", undoLog); err != nil {
 		return nil, err
 	}
 	if s.reader, err = pool(path, max(4, runtime.GOMAXPROCS(0)), "_query_only", "1"); err != nil {
@@ -112,7 +124,7 @@ func pool(path string, connections int, parameters ...string) (*sql.DB, error) {
 		"_error_rc":     {"1"},
 	}
 	for i := 0; i < len(parameters); i += 2 {
-		query.Set(parameters[i], parameters[i+1])
+		query.Add(parameters[i], parameters[i+1])
 	}
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}
 	db, err := sql.Open("sqlite", name.String())
@@ -129,12 +141,12 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err := migrate(ctx, s.writer); err != nil {
 			return none{}, err
 		}
-		stmt, err := s.reader.PrepareContext(ctx, byDigestQuery)
-		if err != nil {
+		var err error
+		if s.byDigest, err = s.reader.PrepareContext(ctx, byDigestQuery); err != nil {
 			return none{}, err
 		}
-		s.byDigest = stmt
-		return none{}, nil
+		s.tenant, err = s.reader.PrepareContext(ctx, tenantQuery)
+		return none{}, err
 	})
 	return err
 }
@@ -146,11 +158,13 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.tasks.Wait()
-	var err error
-	if s.byDigest != nil {
-		err = s.byDigest.Close()
+	var errs []error
+	for _, stmt := range []*sql.Stmt{s.byDigest, s.tenant} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
 	}
-	return errors.Join(err, s.reader.Close(), s.writer.Close())
+	return errors.Join(errors.Join(errs...), s.reader.Close(), s.writer.Close())
 }
 
 // Ping reports whether the database can be read.

@@ -2,11 +2,14 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -283,4 +286,26 @@ func BenchmarkByDigest(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkImport tells how many keys a second an import keeps, in transactions of
+// the size that the command line sends.
+func BenchmarkImport(b *testing.B) {
+	s := openTest(b, filepath.Join(b.TempDir(), "s.db"))
+	if err := s.CreateTenant(b.Context(), testTenant()); err != nil {
+		b.Fatal(err)
+	}
+	const size = 1000
+	list := make([]sallyport.NewCredential, size)
+	for b.Loop() {
+		of := rand.Text()
+		for i := range list {
+			list[i] = testNew(of + strconv.Itoa(i))
+			list[i].Prefix, list[i].Scopes, list[i].Digest = "ord_live_", []string{"orders:read"}, sha256.Sum256([]byte(list[i].ID))
+		}
+		if _, err := s.ImportCredentials(b.Context(), list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(size*float64(b.N)/b.Elapsed().Seconds(), "keys/s")
 }

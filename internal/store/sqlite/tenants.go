@@ -24,13 +24,7 @@ func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
 		return err
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, overrides, roles, attributes, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.CreatedAt)
-		if err != nil {
-			return err
-		}
-		return noteChange(ctx, tx, "tenant", r.API, "", r.ID)
+		return insertTenant(ctx, tx, r, "")
 	})
 	if err != nil {
 		return fmt.Errorf("create %s: %w", r, err)
@@ -38,11 +32,53 @@ func (s *Store) CreateTenant(ctx context.Context, t sallyport.Tenant) error {
 	return nil
 }
 
+// CreateTenants keeps the tenants of list that are not there, in one transaction,
+// and leaves those that are as they are.
+func (s *Store) CreateTenants(ctx context.Context, list []sallyport.Tenant) error {
+	rows, err := store.NewTenantRows(list)
+	if err != nil {
+		return fmt.Errorf("create tenants: %w", err)
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		once := compiled{tx, map[string]*sql.Stmt{}}
+		for _, r := range rows {
+			// Without its end, for the reason of ImportCredentials.
+			if err := insertTenant(context.WithoutCancel(ctx), once, r, " ON CONFLICT DO NOTHING"); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("create tenants: %w", err)
+	}
+	return nil
+}
+
+// insertTenant keeps r; where it is there, orElse says what is done.
+func insertTenant(ctx context.Context, tx executor, r store.TenantRow, orElse string) error {
+	done, err := tx.ExecContext(ctx, `INSERT INTO tenants (api, id, name, plan, state, limits, overrides, roles, attributes, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`+orElse,
+		r.API, r.ID, r.Name, r.Plan, r.State, r.Limits, r.Overrides, r.Roles, r.Attributes, r.CreatedAt)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return noteChange(ctx, tx, "tenant", r.API, "", r.ID)
+}
+
 // Tenant returns a tenant. Its error wraps sallyport.ErrNotFound where there
 // is none.
 func (s *Store) Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error) {
 	r, err := await(ctx, s, func() (store.TenantRow, error) {
-		return readTenant(ctx, s.reader, api, id)
+		var r store.TenantRow
+		err := s.tenant.QueryRowContext(ctx, api, id).Scan(tenantFields(&r)...)
+		return r, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", store.TenantRow{API: api, ID: id}, err)
@@ -55,8 +91,10 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+const tenantQuery = `SELECT ` + tenantColumns + ` FROM tenants t WHERE t.api = ? AND t.id = ?`
+
 func readTenant(ctx context.Context, q querier, api, id string) (r store.TenantRow, err error) {
-	err = q.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.api = ? AND t.id = ?`, api, id).Scan(tenantFields(&r)...)
+	err = q.QueryRowContext(ctx, tenantQuery, api, id).Scan(tenantFields(&r)...)
 	return r, err
 }
 

@@ -21,6 +21,7 @@ import (
 // sqlite.Store's.
 type Store interface {
 	CreateTenant(ctx context.Context, t sallyport.Tenant) error
+	CreateTenants(ctx context.Context, list []sallyport.Tenant) error
 	Tenant(ctx context.Context, api, id string) (*sallyport.Tenant, error)
 	Tenants(ctx context.Context, api, after string, limit int) ([]*sallyport.Tenant, error)
 	UpdateTenant(ctx context.Context, api, id string, change func(*sallyport.Tenant) error) (t *sallyport.Tenant, ended int, err error)
@@ -126,8 +127,10 @@ func laws() []law {
 		{"a credential brings its user of now", credentialUser},
 		{"a credential needs its user and keeps it", credentialUserOrphan},
 		{"a name that is to be unique is", uniqueNames},
+		{"tenants that are there are left as they are", tenantsAtOnce},
 		{"an import is kept whole, and once", imports},
 		{"an import that fails keeps nothing", importsRefused},
+		{"an import of many is kept as one of few", importsOfMany},
 		{"prefixes with unchecked secrets are told", uncheckedPrefixes},
 		{"a refused change changes nothing", changeRefused},
 		{"a digest finds the credential and the tenant of now", byDigest},

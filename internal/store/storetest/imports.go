@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/sallyport/sallyport"
@@ -143,6 +144,100 @@ func importsRefused(t *testing.T, ctx context.Context, s Store) {
 			wants(t, what+": the credential "+id, err, sallyport.ErrNotFound)
 		}
 	}
+}
+
+func tenantsAtOnce(t *testing.T, ctx context.Context, s Store) {
+	mustTenant(t, ctx, s, tenant("b"))
+	changed := tenant("b")
+	changed.Plan = "another"
+	wants(t, "CreateTenants", s.CreateTenants(ctx, []sallyport.Tenant{tenant("a"), changed, tenant("c"), tenant("c")}), nil)
+	for _, id := range []string{"a", "b", "c"} {
+		got, err := s.Tenant(ctx, "orders", id)
+		wants(t, "Tenant", err, nil)
+		want := tenant(id)
+		same(t, got, &want)
+	}
+	wants(t, "none", s.CreateTenants(ctx, nil), nil)
+	err := s.CreateTenants(ctx, []sallyport.Tenant{tenant("d"), {}})
+	if at := sallyport.AtIndexes(err); len(at) != 1 || at[0].Index != 1 {
+		t.Errorf("one that cannot be kept: %v", err)
+	}
+	_, err = s.Tenant(ctx, "orders", "d")
+	wants(t, "one beside it", err, sallyport.ErrNotFound)
+}
+
+func importsOfMany(t *testing.T, ctx context.Context, s Store) {
+	acme, u1 := tenant("acme"), user("u1", "acme")
+	mustTenant(t, ctx, s, acme, tenant("other"))
+	mustUser(t, ctx, s, u1)
+	mustCredential(t, ctx, s, credential("taken", "acme"), credential("k2", "other"))
+	const size = 330
+	many := func(name string, change func(i int, n *sallyport.NewCredential)) (list []sallyport.NewCredential) {
+		for i := range size {
+			id := fmt.Sprintf("%s-%03d", name, i)
+			n := with(credential(id, "acme"), id)
+			change(i, &n)
+			list = append(list, n)
+		}
+		return list
+	}
+	as := func(int, *sallyport.NewCredential) {}
+	first := many("a", func(i int, n *sallyport.NewCredential) {
+		if i == 120 {
+			*n = with(token("pat", "acme", "u1"), "pat")
+		}
+	})
+	want := make([]sallyport.Imported, size)
+	for i, n := range first {
+		want[i] = sallyport.Imported{ID: n.ID}
+	}
+	same(t, mustImport(t, ctx, s, first...), want)
+	for _, i := range []int{0, 149, 150, size - 1} {
+		got, err := s.ByDigest(ctx, first[i].Digest)
+		wants(t, "ByDigest", err, nil)
+		same(t, got, kept(credential(first[i].ID, "acme"), acme, nil))
+	}
+
+	// Half of it again, among others.
+	mixed := many("b", func(i int, n *sallyport.NewCredential) {
+		if i >= 100 && i%2 == 0 {
+			n.Digest = first[i].Digest
+		}
+		if i < 100 {
+			*n = first[i]
+		}
+	})
+	for i, n := range mixed {
+		want[i] = sallyport.Imported{ID: n.ID}
+		if i < 100 || i%2 == 0 {
+			want[i] = sallyport.Imported{ID: first[i].ID, Existed: true}
+		}
+	}
+	same(t, mustImport(t, ctx, s, mixed...), want)
+
+	// Each that cannot be kept is told, and then none is.
+	_, err := s.ImportCredentials(ctx, many("c", func(i int, n *sallyport.NewCredential) {
+		switch i {
+		case 7, 204:
+			n.ID = "taken"
+		case 91:
+			n.Digest = digest("k2")
+		case 263:
+			n.Tenant = &sallyport.Tenant{ID: "nobody"}
+		}
+	}))
+	var at []int
+	for _, one := range sallyport.AtIndexes(err) {
+		at = append(at, one.Index)
+	}
+	same(t, at, []int{7, 91, 204, 263})
+	wants(t, "many with faults", err, sallyport.ErrConflict)
+	_, err = s.ByDigest(ctx, digest("c-000"))
+	wants(t, "one before the first fault", err, sallyport.ErrNotFound)
+	same(t, len(mustImport(t, ctx, s, many("c", as)...)), size)
+
+	_, err = s.ImportCredentials(ctx, many("d", func(_ int, n *sallyport.NewCredential) { n.ID = "taken" }))
+	same(t, len(sallyport.AtIndexes(err)), 100)
 }
 
 func uncheckedPrefixes(t *testing.T, ctx context.Context, s Store) {

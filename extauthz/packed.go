@@ -1,0 +1,153 @@
+package extauthz
+
+import (
+	"hash/maphash"
+	"math"
+	"reflect"
+	"runtime"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/sallyport/sallyport"
+)
+
+// packed is a credential as it is cached: what it alone has in place, and the rest
+// behind pointers that it shares with all that are alike. A million credentials
+// differ in little more than their ids; whole, each would take a kilobyte.
+type packed struct {
+	like             *sallyport.Credential // all that is not below; shared, unless whole. nil: there is none
+	tenant           *sallyport.Tenant     // shared
+	user             *sallyport.User       // shared
+	text             string                // ID, Name and Last4 behind one another
+	created, expires int64                 // Unix milliseconds; never: no time
+	id, name         uint8                 // lengths in text
+	own              bool                  // it is its own principal, and not its user
+	whole            bool                  // like is all of it
+}
+
+const never = math.MinInt64
+
+// shared is what packed credentials have in common, each equal value once, for as
+// long as one of them is cached. Safe for concurrent use.
+type shared struct {
+	terms   pool[sallyport.Credential]
+	tenants pool[sallyport.Tenant]
+	users   pool[sallyport.User]
+}
+
+// pack returns c as it is cached; nil is none. The few that do not fit, tokens
+// among them, are cached whole.
+func (s *shared) pack(c *sallyport.Credential) packed {
+	if c == nil || !fits(c) {
+		return packed{like: c, whole: true}
+	}
+	p := packed{
+		text: c.ID + c.Name + c.Last4, id: uint8(len(c.ID)), name: uint8(len(c.Name)), own: c.Principal == c.ID,
+		created: packTime(c.CreatedAt), expires: packTime(c.ExpiresAt),
+		tenant: s.tenants.share(c.Tenant, c.Tenant.API, c.Tenant.ID),
+	}
+	if c.User != nil {
+		p.user = s.users.share(c.User, c.User.API, c.User.Tenant, c.User.ID)
+	}
+	like := *c
+	like.ID, like.Name, like.Last4, like.Principal, like.Tenant, like.User = "", "", "", "", nil, nil
+	like.CreatedAt, like.ExpiresAt = time.Time{}, time.Time{}
+	p.like = s.terms.share(&like, append([]string{c.API, c.Prefix, c.Plan, c.Cause, c.State.String()}, c.Scopes...)...)
+	return p
+}
+
+// fits reports whether pack loses nothing of c.
+func fits(c *sallyport.Credential) bool {
+	return c.Tenant != nil && c.Token == nil && c.Client == nil &&
+		(c.Principal == c.ID || c.User != nil && c.Principal == c.User.ID) &&
+		len(c.ID) <= math.MaxUint8 && len(c.Name) <= math.MaxUint8 &&
+		unpackTime(packTime(c.CreatedAt)) == c.CreatedAt && unpackTime(packTime(c.ExpiresAt)) == c.ExpiresAt
+}
+
+// unpack returns what pack was given: in memory, which it fills, unless that is
+// kept whole. It allocates nothing.
+func (p *packed) unpack(memory *sallyport.Credential) *sallyport.Credential {
+	if p.whole || p.like == nil { // as it is, or none
+		return p.like
+	}
+	c := memory
+	*c = *p.like
+	c.Tenant, c.User = p.tenant, p.user
+	id, name := int(p.id), int(p.id)+int(p.name)
+	c.ID, c.Name, c.Last4 = p.text[:id], p.text[id:name], p.text[name:]
+	c.Principal = c.ID
+	if !p.own {
+		c.Principal = c.User.ID
+	}
+	c.CreatedAt, c.ExpiresAt = unpackTime(p.created), unpackTime(p.expires)
+	return c
+}
+
+// credentialID returns the id of what was packed.
+func (p *packed) credentialID() string {
+	if p.whole {
+		return p.like.ID
+	}
+	return p.text[:p.id]
+}
+
+// owners returns whose it is.
+func (p *packed) owners() (*sallyport.Tenant, *sallyport.User) {
+	if p.whole {
+		return p.like.Tenant, p.like.User
+	}
+	return p.tenant, p.user
+}
+
+func packTime(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return t.UnixMilli()
+}
+
+func unpackTime(ms int64) time.Time {
+	if ms == never {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// pool holds values weakly, by a hash of what they are named by.
+type pool[T any] struct {
+	mu   sync.Mutex // guards held
+	held map[uint64]weak.Pointer[T]
+}
+
+var poolSeed = maphash.MakeSeed()
+
+// share returns a value that equals v and lives already, or v itself, to be shared
+// from now on. Of several that differ under one name, the last is: those before
+// serve who has them.
+func (p *pool[T]) share(v *T, name ...string) *T {
+	key := maphash.Comparable(poolSeed, len(name))
+	for _, part := range name {
+		key = key*31 + maphash.String(poolSeed, part)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.held[key].Value(); known != nil && reflect.DeepEqual(known, v) {
+		return known
+	}
+	if p.held == nil {
+		p.held = make(map[uint64]weak.Pointer[T])
+	}
+	p.held[key] = weak.Make(v)
+	runtime.AddCleanup(v, p.forget, key)
+	return v
+}
+
+// forget takes away what was held by key, if nobody has it any more.
+func (p *pool[T]) forget(key uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.held[key]; ok && known.Value() == nil {
+		delete(p.held, key)
+	}
+}
