@@ -7,7 +7,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench fuzz golden clean
+.PHONY: help build demo test bench soak fuzz golden clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +21,11 @@ demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="aiia --
 test: ## everything that must hold, and a count of it
 	@go run ./internal/tools/check
 
-bench: build ## CPU of a Check against an empty one; QUICK=1 for a first look
-	cd tests/load && go run . -sallyport ../../bin/sallyport $(if $(QUICK),-quick) $(ARGS)
+bench: build ## what everything costs, in ratios, into tests/load/RESULT.txt; QUICK=1 for a first look
+	cd tests/load && go run . -sallyport ../../bin/sallyport $(if $(QUICK),-quick,-o RESULT.txt) $(ARGS)
+
+soak: build ## right answers and flat memory while keys, configuration and Redis change, for TIME (20m)
+	cd tests/load && go run . -sallyport ../../bin/sallyport -soak $(or $(TIME),20m) $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (1m)
 	@go run ./internal/tools/check -fuzztime $(FUZZTIME) fuzz

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,30 +13,30 @@ import (
 
 // shape is one way to lay load on a server, and what is to be reached with it.
 type shape struct {
+	call                 string
 	connections, streams int
 	calls                int     // of one round
 	bar                  float64 // the highest ratio that is good enough
 }
 
-// shapes are those that the design names.
-var shapes = []shape{
-	{connections: 2, streams: 16, calls: 40_000, bar: 0.65},
-	{connections: 1, streams: 1, calls: 15_000, bar: 0.85},
+// checkShapes are those that the design names.
+var checkShapes = []shape{
+	{call: "Check", connections: 2, streams: 16, calls: 40_000, bar: 0.65},
+	{call: "Check", connections: 1, streams: 1, calls: 15_000, bar: 0.85},
 }
 
 func (s shape) String() string {
-	return fmt.Sprintf("Check, c=%d m=%d", s.connections, s.streams)
+	return fmt.Sprintf("%s, c=%d m=%d", s.call, s.connections, s.streams)
 }
 
 // server is one of those that are compared.
 type server struct {
 	name    string
 	address string
-	cpu     cpuClock
+	cpu     cpuClocks
 	process *process // nil where someone else started it
-	keys    []string
-	whole   bool // its answers must carry a whole decision
-	barred  bool // the bar is for it
+	asked   func(seed uint64) (exchange, error)
+	barred  bool // the shape's bar is for it
 
 	beside int     // the place of the server that it is compared with; 0: the baseline
 	bar    float64 // its own, in place of the shape's; 0: none
@@ -54,6 +55,7 @@ type result struct {
 	shape shape
 	calls int               // of one round
 	times [][]time.Duration // CPU of one call by server and round
+	store []time.Duration   // CPU of one call by server: of that, what it keeps its counters in; 0: nothing apart
 	wait  float64           // how long servers stood in line for a core, by their CPU
 }
 
@@ -87,6 +89,10 @@ func measure(ctx context.Context, servers []*server, s shape, rounds int, budget
 		r.calls = min(r.calls, max(int(share/pace), 1000))
 	}
 	queuedBefore := queuedAll(servers)
+	stores, err := storesOf(servers)
+	if err != nil {
+		return r, err
+	}
 	var spent time.Duration
 	for range rounds {
 		sums, err := round(loads, r.calls)
@@ -98,44 +104,75 @@ func measure(ctx context.Context, servers []*server, s shape, rounds int, budget
 			spent += sum
 		}
 	}
+	after, err := storesOf(servers)
+	if err != nil {
+		return r, err
+	}
+	for i := range servers {
+		r.store = append(r.store, (after[i]-stores[i])/time.Duration(rounds*(r.calls+roundSlices*warmUp)))
+	}
 	r.wait = float64(queuedAll(servers)-queuedBefore) / float64(max(spent, 1))
 	return r, nil
+}
+
+// storesOf reads the clocks of what the servers keep their counters in.
+func storesOf(servers []*server) (all []time.Duration, err error) {
+	for _, s := range servers {
+		spent, err := s.cpu[min(1, len(s.cpu)):].now()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, spent)
+	}
+	return all, nil
 }
 
 func queuedAll(servers []*server) (sum time.Duration) {
 	for _, s := range servers {
 		if s.beside == 0 { // else it is a process that was counted
-			sum += queued(s.cpu.pid)
+			sum += s.cpu.queued()
 		}
 	}
 	return sum
 }
 
+// A round is so many slices, each after so many calls that nobody measures.
+const roundSlices, warmUp = 8, 200
+
 // round makes calls to every server and returns the CPU time that each spent.
-// The servers take turns within the round too, so that what else runs on the
-// machine for some hundred milliseconds meets all of them, and every other time the
-// other way about, so that none always comes after the same one.
 func round(loads []*load, calls int) ([]time.Duration, error) {
-	const slices, warmUp = 8, 200
 	sums := make([]time.Duration, len(loads))
-	for i := range slices {
-		part := calls*(i+1)/slices - calls*i/slices
-		for j := range loads {
-			if i%2 == 1 {
-				j = len(loads) - 1 - j
+	err := inTurn(roundSlices, len(loads), func(slice, i int) error {
+		l := loads[i]
+		if _, err := l.run(warmUp); err != nil {
+			return l.server.fault(err)
+		}
+		spent, err := l.run(calls*(slice+1)/roundSlices - calls*slice/roundSlices)
+		if err != nil {
+			return l.server.fault(err)
+		}
+		sums[i] += spent
+		return nil
+	})
+	return sums, err
+}
+
+// inTurn calls do with each of n in each of some slices of a round. They take
+// turns within the round too, so that what else runs on the machine for some
+// hundred milliseconds meets all of them, and every other time the other way
+// about, so that none always comes after the same one.
+func inTurn(slices, n int, do func(slice, i int) error) error {
+	for slice := range slices {
+		for i := range n {
+			if slice%2 == 1 {
+				i = n - 1 - i
 			}
-			l := loads[j]
-			if _, err := l.run(warmUp); err != nil {
-				return nil, l.server.fault(err)
+			if err := do(slice, i); err != nil {
+				return err
 			}
-			spent, err := l.run(part)
-			if err != nil {
-				return nil, l.server.fault(err)
-			}
-			sums[j] += spent
 		}
 	}
-	return sums, nil
+	return nil
 }
 
 // load is the connections to one server.
@@ -147,11 +184,11 @@ type load struct {
 func newLoad(ctx context.Context, server *server, s shape) (*load, error) {
 	l := &load{server: server}
 	for i := range s.connections {
-		request, err := newStencil(server.keys, uint64(i))
+		x, err := server.asked(uint64(i))
 		if err != nil {
 			return nil, err
 		}
-		c, err := dial(ctx, server.address, s.streams, request, server.whole)
+		c, err := dial(ctx, server.address, s.streams, x)
 		if err != nil {
 			l.close()
 			return nil, err
@@ -207,6 +244,22 @@ func (l *load) answers() (n uint64) {
 		n += c.answers
 	}
 	return n
+}
+
+// finding is r in lines of the table, and what casts doubt on them.
+func (r result) finding(servers []*server) finding {
+	f := finding{rows: r.rows(servers)}
+	for i, s := range servers {
+		shares := func(o *server) bool { return o != s && o.address == s.address }
+		if r.store[i] > 0 && !slices.ContainsFunc(servers, shares) {
+			f.note("%s, %s: Redis spent %s µs of it", r.shape, s.name, micros(r.store[i]))
+		}
+	}
+	f.note("%s: %d calls a round; the servers waited %.0f %% of their CPU time for a core", r.shape, r.calls, 100*r.wait)
+	if r.wait > busy {
+		f.note("  The machine was busy with other things: ratios lean towards 1. Measure again when it rests.")
+	}
+	return f
 }
 
 // rows compares every server with the first, the baseline, or with the one beside

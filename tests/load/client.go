@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	checkPath     = "/envoy.service.auth.v3.Authorization/Check"
 	receiveWindow = 16 << 20 // as Envoy's default for a connection to a server is: refilled rarely
 	fullEvery     = 100      // one answer in so many is decoded in full
 )
@@ -33,16 +32,24 @@ type conn struct {
 	framer *http2.Framer
 	heads  *hpack.Decoder
 
-	request *stencil
-	whole   bool   // demand whole decisions, see fullCheck
-	first   []byte // header block of the first call, which fills the server's table
-	block   []byte // header block of all others
+	exchange exchange
+	first    []byte // header block of the first call, which fills the server's table
+	block    []byte // header block of all others
 
 	calls      []call
 	nextID     uint32
 	sendWindow int64
 	received   uint32 // since the last refill of the receive window
 	answers    uint64
+}
+
+// exchange is a kind of call: what is sent, and what must come back. It belongs
+// to one connection.
+type exchange interface {
+	path() string
+	next() []byte               // the next request with its length prefix, valid until the following call
+	quick(message []byte) error // says why an answer is not good; allocates nothing
+	full(message []byte) error  // the same, with the generated types
 }
 
 // call is one call in flight.
@@ -56,7 +63,7 @@ type call struct {
 
 // dial connects to a server on the loopback interface and exchanges settings.
 // streams calls at a time will be in flight.
-func dial(ctx context.Context, address string, streams int, request *stencil, whole bool) (*conn, error) {
+func dial(ctx context.Context, address string, streams int, x exchange) (*conn, error) {
 	var dialer net.Dialer
 	socket, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -66,8 +73,7 @@ func dial(ctx context.Context, address string, streams int, request *stencil, wh
 		socket:     socket,
 		in:         bufio.NewReaderSize(socket, 256<<10),
 		out:        bufio.NewWriterSize(socket, 256<<10),
-		request:    request,
-		whole:      whole,
+		exchange:   x,
 		calls:      make([]call, streams),
 		nextID:     1,
 		sendWindow: 65535,
@@ -75,7 +81,7 @@ func dial(ctx context.Context, address string, streams int, request *stencil, wh
 	c.framer = http2.NewFramer(c.out, c.in)
 	c.framer.SetReuseFrames()
 	c.heads = hpack.NewDecoder(4096, nil)
-	c.first, c.block = headerBlocks()
+	c.first, c.block = headerBlocks(x.path())
 	if err := c.greet(); err != nil {
 		socket.Close()
 		return nil, fmt.Errorf("greet %s: %w", address, err)
@@ -83,17 +89,17 @@ func dial(ctx context.Context, address string, streams int, request *stencil, wh
 	return c, nil
 }
 
-// headerBlocks encodes what Envoy sends ahead of a Check. All but the path is
+// headerBlocks encodes what Envoy sends ahead of a call. All but the path is
 // in the server's table from the second call on; paths are not indexed by
 // Envoy's encoder, here by the flag that keeps them out of tables.
-func headerBlocks() (first, later []byte) {
+func headerBlocks(path string) (first, later []byte) {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	encode := func() []byte {
 		block.Reset()
 		for _, f := range []hpack.HeaderField{
 			{Name: ":method", Value: "POST"},
-			{Name: ":path", Value: checkPath, Sensitive: true},
+			{Name: ":path", Value: path, Sensitive: true},
 			{Name: ":scheme", Value: "http"},
 			{Name: ":authority", Value: "sallyport"},
 			{Name: "te", Value: "trailers"},
@@ -174,7 +180,7 @@ func (c *conn) run(budget *atomic.Int64, deadline time.Time) error {
 
 // start writes one request to the buffer.
 func (c *conn) start(one *call) error {
-	body := c.request.next()
+	body := c.exchange.next()
 	if c.sendWindow -= int64(len(body)); c.sendWindow < 0 {
 		return errors.New("the server's connection window is used up: it does not refill it")
 	}
@@ -203,9 +209,9 @@ func (c *conn) finish(one *call) error {
 		return fmt.Errorf("stream %d: not one whole uncompressed message:\n%s", one.id, dump(one.message))
 	}
 	message := one.message[5:]
-	err := quickCheck(message)
+	err := c.exchange.quick(message)
 	if err == nil && c.answers%fullEvery == 0 {
-		err = fullCheck(message, c.whole)
+		err = c.exchange.full(message)
 	}
 	if err != nil {
 		return fmt.Errorf("stream %d: %w\n%s", one.id, err, dump(message))

@@ -49,11 +49,11 @@ func allow(int64) (*authv3.CheckResponse, error) {
 
 func drive(t *testing.T, address string, whole bool, calls int64) (answers uint64, err error) {
 	t.Helper()
-	request, err := newStencil([]string{"ord_live_a", "ord_live_b"}, 1)
+	request, err := newStencil([]string{"ord_live_a", "ord_live_b"}, whole, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := dial(t.Context(), address, 16, request, whole)
+	c, err := dial(t.Context(), address, 16, request)
 	if err != nil {
 		t.Fatal(err)
 	}

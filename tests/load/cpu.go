@@ -34,6 +34,40 @@ func newCPUClock(pid int) (cpuClock, error) {
 
 func (c cpuClock) now() (time.Duration, error) { return c.read(c.pid) }
 
+// cpuClocks reads what several processes have used together: a server and what
+// it keeps its counters in.
+type cpuClocks []cpuClock
+
+func newCPUClocks(pids ...int) (cpuClocks, error) {
+	var all cpuClocks
+	for _, pid := range pids {
+		c, err := newCPUClock(pid)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (all cpuClocks) now() (sum time.Duration, err error) {
+	for _, c := range all {
+		one, err := c.now()
+		if err != nil {
+			return 0, err
+		}
+		sum += one
+	}
+	return sum, nil
+}
+
+func (all cpuClocks) queued() (sum time.Duration) {
+	for _, c := range all {
+		sum += queued(c.pid)
+	}
+	return sum
+}
+
 // processClock is clock_gettime on clock_getcpuclockid(pid): the complement of
 // the pid above three bits that say "whole process, scheduler's sum".
 func processClock(pid int) (time.Duration, error) {

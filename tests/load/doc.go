@@ -21,10 +21,75 @@
 // decoded in full and checked for what a whole decision carries; the first bad
 // answer ends the run with a dump of it.
 //
+// # The chain
+//
+// The part chain measures the whole way of a request: our clients, a real Envoy,
+// sallyport behind its filters, and an upstream. Envoy is told what users tell
+// it, by `sallyport envoy bootstrap`, and makes the sids itself. The ways that
+// are compared are Envoy alone, the paired chain, the fused one, the fused one
+// with an empty grpc-go Check in sallyport's place, and Envoy's own api_key_auth
+// and local_ratelimit with the same keys, which ask nobody: what any answer from
+// outside costs can be seen beside them. All run at once and are loaded in turn.
+// Before the load each way is shown to be what it says: strangers get 401, the
+// counters of sallyport say what it was asked.
+//
+// CPU of a request is that of Envoy and that of whom it asks, with 16 requests
+// on the way at a time; client and upstream are not in it. What a chain adds is
+// the sum of both less that of Envoy alone in the same setting. Latency is
+// measured apart from it at a fixed rate: requests are due at times that do not
+// depend on answers, and count from when they were due, so that a stall is told
+// by all whom it held up. It includes the client's and the upstream's own time.
+//
+// The usual setting, which the bars are for, is a Unix socket to sallyport, one
+// worker of Envoy and clients by HTTP/1.1; a full run varies each of them once.
+// The upstream is always spoken to by HTTP/1.1, as in what is generated. Without
+// an Envoy (ENVOY, or what scripts/envoy.sh finds) the part is left out.
+//
+// # Limits
+//
+// The part called limits measures ShouldRateLimit: beside an empty one, with
+// what Envoy sends for the paired chain and with rules in a directory of
+// envoyproxy/ratelimit's YAML; with more rules and more descriptors; and beside
+// envoyproxy/ratelimit itself, which is built from its module by the module in
+// the folder rival (the first time that takes minutes).
+//
+// Beside envoyproxy/ratelimit both sides read the same directory, get the same
+// requests in turn, and count in a Redis of their own: the same binary with the
+// same settings, nothing on disk. What a Redis spends counts as its server's.
+// Neither is told how many connections to Redis to have. envoyproxy/ratelimit
+// is told to keep no statistics, because without a statsd it would log each of them,
+// and to log errors only, as the gate logs no
+// answer that is OK; all else is its default, which is no local cache and no
+// pipelining window. Of the gate nothing is turned off, its metrics included. Before anything
+// is measured, each server must refuse what is over a limit of one. After that no
+// answer refuses, so a cache of refusals would buy nobody anything.
+//
+// Where there is no Redis on PATH a note stands in place of these lines.
+//
+// # The soak
+//
+// With -soak (`make soak`) nothing is measured against anything. One sallyport,
+// whose counters and slots are in a Redis, decides for two Envoys, one of each
+// chain, at a steady pace, while every second or so
+//   - its configuration is replaced: by call, by signal, by the file alone; or by
+//     one with a fault, which must change nothing. Refusals tell which of them
+//     made them, and one operation is there in every other one only;
+//   - a key is made and rolled, disabled, narrowed or spent, and at last revoked:
+//     from the answer of each call on, its secrets get what they now must, through
+//     both chains, and the dead are tried again later;
+//   - Redis is killed, and starts anew with nothing in it. Nobody is refused for
+//     that; a quota is exact while Redis stays, and bounded while it does not.
+//
+// Every answer is judged, a 503 is as wrong as any, and the first are shown. At
+// the end no slot may be held, nor may one have been freed by time alone. The
+// gate's live heap (after a collection), resident memory, goroutines and files
+// are looked at all the while: the last third of them is compared with the first,
+// after caches have filled. Anything wrong, or growth, ends it with an error.
+//
 // # What it is not for
 //
-// It does not measure latency or throughput, does not find a server's limits,
+// It does not measure throughput, does not find a server's limits,
 // and dials nothing but the loopback interface. It needs Linux. A full run
-// takes about two minutes and both cores of a small machine; QUICK=1 takes
-// less than 40 seconds and is good for a first look only.
+// takes some minutes and both cores of a small machine; QUICK=1 takes
+// about one and is good for a first look only.
 package main

@@ -14,6 +14,7 @@ import (
 type fleet struct {
 	servers []*server
 	started []*process
+	gate    int      // the place of the gate among servers
 	clients *clients // of the gate; nil: there is none
 }
 
@@ -53,9 +54,9 @@ func (f *fleet) stop() {
 	}
 }
 
-func (f *fleet) add(s *server, pid int) (err error) {
+func (f *fleet) add(s *server, pids ...int) (err error) {
 	f.servers = append(f.servers, s)
-	s.cpu, err = newCPUClock(pid)
+	s.cpu, err = newCPUClocks(pids...)
 	return err
 }
 
@@ -74,11 +75,11 @@ func (f *fleet) startCommand(ctx context.Context, command string) error {
 	if err := checkLoopback(address); err != nil {
 		return fmt.Errorf("%s prints the address %q: %w", name, address, err)
 	}
-	return f.add(&server{name: name, address: address, keys: anyKey, process: p}, p.pid())
+	return f.add(&server{name: name, address: address, asked: checks(anyKey, false), process: p}, p.pid())
 }
 
 func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error {
-	g, err := startGate(ctx, o.sallyport, dir)
+	g, err := startGate(ctx, o.sallyport, dir, surroundings{})
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,14 @@ func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error
 	if err != nil {
 		return err
 	}
-	if err := f.add(&server{name: "sallyport", address: g.grpc, keys: keys, whole: true, barred: true, process: g.process}, g.pid()); err != nil {
+	if err := f.add(&server{name: "sallyport", address: g.grpc, asked: checks(keys, true), barred: true, process: g.process}, g.pid()); err != nil {
 		return err
+	}
+	f.gate = len(f.servers) - 1
+	if o.beside != "" {
+		if err := f.startBeside(ctx, o, dir); err != nil {
+			return err
+		}
 	}
 	if f.clients, err = g.makeClients(ctx, o.keyCount); err != nil {
 		return err
@@ -98,9 +105,27 @@ func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error
 		return err
 	}
 	return f.add(&server{
-		name: "a token beside a key", address: g.grpc, keys: tokens, whole: true, process: g.process,
-		beside: len(f.servers) - 1, bar: tokenBar,
+		name: "a token beside a key", address: g.grpc, asked: checks(tokens, true), process: g.process,
+		beside: f.gate, bar: tokenBar,
 	}, g.pid())
+}
+
+// startBeside starts another build of the gate, to be compared with the first.
+func (f *fleet) startBeside(ctx context.Context, o options, dir string) error {
+	dir = filepath.Join(dir, "beside")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	g, err := startGate(ctx, o.beside, dir, surroundings{})
+	if err != nil {
+		return err
+	}
+	f.started = append(f.started, g.process)
+	keys, err := g.makeKeys(ctx, o.keyCount)
+	if err != nil {
+		return err
+	}
+	return f.add(&server{name: "the binary beside", address: g.grpc, asked: checks(keys, true), process: g.process, beside: f.gate}, g.pid())
 }
 
 // tokenBar is what a Check of a token that is known may cost beside one of a key.
@@ -115,5 +140,5 @@ func (f *fleet) join(o options) error {
 	if !bytes.Contains(append([]byte{0}, env...), []byte("\x00GOMAXPROCS=1\x00")) {
 		return fmt.Errorf("-pid: process %d was not started with GOMAXPROCS=1, so it cannot be compared", o.pid)
 	}
-	return f.add(&server{name: "target", address: o.target, keys: strings.Split(o.keys, ","), whole: true, barred: true}, o.pid)
+	return f.add(&server{name: "target", address: o.target, asked: checks(strings.Split(o.keys, ","), true), barred: true}, o.pid)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,12 +26,16 @@ type options struct {
 	keyCount  int
 	rounds    int
 	quick     bool
-	micro     bool
 	module    string
 	output    string
+	parts     names
+	profile   string
+	match     string
+	beside    string
 	strict    bool
 	budget    time.Duration
 	timeout   time.Duration
+	soak      time.Duration
 }
 
 // servers collects the values of a flag that may be repeated.
@@ -66,7 +71,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	if err := bench(ctx, o, stdout); err != nil {
+	what := bench
+	if o.soak > 0 {
+		what = soak
+	}
+	if err := what(ctx, o, stdout); err != nil {
 		fmt.Fprintln(stderr, "load:", err)
 		return 1
 	}
@@ -84,12 +93,16 @@ func parse(args []string, stderr io.Writer, getenv func(string) string) (o optio
 	f.IntVar(&o.keyCount, "keys", 16, "how many keys to create and send in turn")
 	f.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
 	f.BoolVar(&o.quick, "quick", getenv("QUICK") == "1", "fewer rounds: a first look (also QUICK=1)")
-	f.BoolVar(&o.micro, "micro", true, "run the module's Go benchmarks too")
 	f.StringVar(&o.module, "module", "../..", "`directory` of the main module")
 	f.StringVar(&o.output, "o", "", "write the result to this `file` too")
+	f.Var(&o.parts, "parts", "measure these `parts` only, by commas: "+partNames())
+	f.StringVar(&o.match, "match", "", "of the part limits, measure only what has this `text` in its name")
+	f.StringVar(&o.profile, "profile", "", "gather profiles of a Check under load into this `folder`")
+	f.StringVar(&o.beside, "beside", "", "measure a Check of this `binary` too, an older or newer one, beside that of -sallyport")
 	f.BoolVar(&o.strict, "strict", false, "fail where a bar is missed")
-	f.DurationVar(&o.budget, "time", 150*time.Second, "on a slow machine, make rounds shorter rather than take much longer than this")
-	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this time")
+	f.DurationVar(&o.budget, "time", 100*time.Second, "on a slow machine, make rounds shorter rather than take much longer than this for a part")
+	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this time, besides that of -soak")
+	f.DurationVar(&o.soak, "soak", 0, "measure nothing: for so `long` change what the gate works with, and hold that answers are right and memory is flat")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -97,8 +110,9 @@ func parse(args []string, stderr io.Writer, getenv func(string) string) (o optio
 		fmt.Fprintln(stderr, "load:", err)
 		return o, err
 	}
+	o.timeout += o.soak
 	if o.quick {
-		o.rounds, o.budget = min(o.rounds, 4), min(o.budget, 25*time.Second)
+		o.rounds, o.budget = min(o.rounds, 4), min(o.budget, 12*time.Second)
 	}
 	return o, nil
 }
@@ -109,6 +123,12 @@ func (o *options) check(rest int) error {
 		return errors.New("no arguments are expected, see -h")
 	case o.rounds < 1 || o.rounds > 100:
 		return errors.New("-rounds: 1 to 100")
+	case o.parts.unknown() != "":
+		return fmt.Errorf("-parts: there is no %q, but %s", o.parts.unknown(), partNames())
+	case o.soak < 0 || o.soak > mostSoak:
+		return fmt.Errorf("-soak: up to %s", mostSoak)
+	case o.soak > 0 && o.sallyport == "":
+		return errors.New("-soak needs -sallyport")
 	case o.keyCount < 1 || o.keyCount > 1000:
 		return errors.New("-keys: 1 to 1000")
 	case o.target == "" && o.sallyport == "" && len(o.against) == 0:
@@ -123,65 +143,42 @@ func (o *options) check(rest int) error {
 	return nil
 }
 
-// bench starts the servers, measures them, and prints the table.
+// bench measures every part that is asked for, and prints the table.
 func bench(ctx context.Context, o options, stdout io.Writer) error {
 	dir, err := os.MkdirTemp("", "sallyport-load-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	var f fleet
-	defer f.stop()
-	if err := f.start(ctx, o, dir); err != nil {
-		return err
-	}
-	var results []result
-	for _, s := range shapes {
-		r, err := measure(ctx, f.servers, s, o.rounds, o.budget/time.Duration(len(shapes)))
-		if err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+	var all finding
+	for _, p := range parts {
+		if !o.parts.has(p.name) {
+			continue
 		}
-		results = append(results, r)
-	}
-	var issuing time.Duration
-	if f.clients != nil {
-		var err error
-		if issuing, err = f.clients.issuing(ctx, f.servers[len(f.servers)-1].cpu, o.rounds); err != nil {
+		where := filepath.Join(dir, p.name)
+		if err := os.Mkdir(where, 0o700); err != nil {
 			return err
 		}
+		found, err := p.run(ctx, o, where)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		all.add(found)
 	}
-	return o.report(ctx, stdout, f.servers, results, issuing)
+	return o.report(ctx, stdout, all)
 }
 
-// report prints the results to stdout and into the file that was asked for,
+// report prints what was found to stdout and into the file that was asked for,
 // and is an error where a bar was missed and that is to fail.
-func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, results []result, issuing time.Duration) error {
+func (o *options) report(ctx context.Context, stdout io.Writer, all finding) error {
 	var text strings.Builder
 	fmt.Fprintln(&text, machine(ctx, o.module, time.Now()))
-	fmt.Fprintf(&text, "CPU of one call, user and system (%s); GOMAXPROCS=1; %d rounds in turn; lower quartiles; spread: from there to the upper ones.\n", all[0].cpu.name, o.rounds)
-	fmt.Fprint(&text, "Baseline: an empty Check on a default grpc-go server with the generated types. Every answer was an OK.\n\n")
-	var rows []row
-	for _, r := range results {
-		rows = append(rows, r.rows(all)...)
-	}
-	if err := writeTable(&text, rows); err != nil {
+	fmt.Fprintf(&text, "CPU of one call, user and system; %d rounds in turn; lower quartiles; spread: from there to the upper ones. Every answer was checked.\n\n", o.rounds)
+	if err := writeTable(&text, all.rows); err != nil {
 		return err
 	}
-	for _, r := range results {
-		fmt.Fprintf(&text, "%s: %d calls a round; the servers waited %.0f %% of their CPU time for a core\n", r.shape, r.calls, 100*r.wait)
-		if r.wait > busy {
-			fmt.Fprintln(&text, "  The machine was busy with other things: ratios lean towards 1. Measure again when it rests.")
-		}
-	}
-	if issuing > 0 {
-		fmt.Fprintf(&text, "Token endpoint (client credentials, EdDSA): %s µs of CPU a token, its Check included; a bare signature is BenchmarkSign/EdDSA/bare of ./internal/token\n", micros(issuing))
-	}
-	if o.micro {
-		benchtime := "1s"
-		if o.quick {
-			benchtime = "100ms"
-		}
-		fmt.Fprintf(&text, "\n%s\n", strings.Join(microBenchmarks(ctx, o.module, benchtime), "\n"))
+	for _, note := range all.notes {
+		fmt.Fprintln(&text, note)
 	}
 	if _, err := io.WriteString(stdout, text.String()); err != nil {
 		return err
@@ -191,7 +188,7 @@ func (o *options) report(ctx context.Context, stdout io.Writer, all []*server, r
 			return err
 		}
 	}
-	if missed := slices.ContainsFunc(rows, func(r row) bool { return !r.met() }); missed && o.strict {
+	if missed := slices.ContainsFunc(all.rows, func(r row) bool { return !r.met() }); missed && o.strict {
 		return errBar
 	}
 	return nil

@@ -21,20 +21,32 @@ const (
 	requestIDMark = "22222222-2222-4222-8222-222222222222"
 )
 
-// stencil is one encoded request with a gRPC length prefix, and where in it
+// stencil is one encoded CheckRequest with a gRPC length prefix, and where in it
 // the fields stand that are patched for each request. It belongs to one
 // connection.
 type stencil struct {
 	bytes               []byte
 	sid, requestID, key int
 	keys                []string
+	whole               bool // answers must carry a whole decision
 	turn                int
 	ids                 *rand.PCG
 }
 
+// checks makes the exchanges of callers that show one of keys in turn.
+func checks(keys []string, whole bool) func(seed uint64) (exchange, error) {
+	return func(seed uint64) (exchange, error) { return newStencil(keys, whole, seed) }
+}
+
+func (*stencil) path() string { return "/envoy.service.auth.v3.Authorization/Check" }
+
+func (*stencil) quick(message []byte) error { return quickCheck(message) }
+
+func (t *stencil) full(message []byte) error { return fullCheck(message, t.whole) }
+
 // newStencil encodes the request of a caller that shows one of keys in turn.
 // All keys must have the same length.
-func newStencil(keys []string, seed uint64) (*stencil, error) {
+func newStencil(keys []string, whole bool, seed uint64) (*stencil, error) {
 	for _, k := range keys {
 		if len(k) == 0 || len(k) != len(keys[0]) {
 			return nil, errors.New("keys must have one length and not be empty")
@@ -50,7 +62,7 @@ func newStencil(keys []string, seed uint64) (*stencil, error) {
 	}
 	framed := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	framed = append(framed, message...)
-	t := &stencil{bytes: framed, keys: keys, ids: rand.NewPCG(rand.Uint64(), seed)}
+	t := &stencil{bytes: framed, keys: keys, whole: whole, ids: rand.NewPCG(rand.Uint64(), seed)}
 	t.sid = bytes.Index(framed, []byte(sidMark))
 	t.requestID = bytes.Index(framed, []byte(requestIDMark))
 	t.key = bytes.Index(framed, []byte(keyMark))

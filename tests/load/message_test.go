@@ -11,7 +11,7 @@ import (
 func TestEveryRequestIsWholeAndFresh(t *testing.T) {
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$`)
 	keys := []string{"ord_live_a", "ord_live_b", "ord_live_c"}
-	requests, err := newStencil(keys, 1)
+	requests, err := newStencil(keys, false, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestEveryRequestIsWholeAndFresh(t *testing.T) {
 
 func TestKeysHaveOneLength(t *testing.T) {
 	for _, keys := range [][]string{nil, {""}, {"a", "bb"}} {
-		if _, err := newStencil(keys, 1); err == nil {
+		if _, err := newStencil(keys, false, 1); err == nil {
 			t.Errorf("keys %q were accepted", keys)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -20,14 +21,23 @@ var configText string
 type gate struct {
 	*process
 	binary string
+	config string // the file
 	grpc   string
 	http   string
 	token  string
+	around surroundings
+}
+
+// surroundings are where the gate stands. Most parts need none: they speak to it
+// by TCP as Envoy would, and nothing is behind it.
+type surroundings struct {
+	socket   string // it listens at this path too
+	upstream string // what it tells Envoy is behind
 }
 
 // startGate writes a configuration into dir, starts the binary with it and
 // waits until it serves.
-func startGate(ctx context.Context, binary, dir string) (*gate, error) {
+func startGate(ctx context.Context, binary, dir string, around surroundings) (*gate, error) {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
 		return nil, err
@@ -39,12 +49,11 @@ func startGate(ctx context.Context, binary, dir string) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{binary: binary, grpc: free[0], http: free[1], token: rand.Text()}
-	config, err := g.writeConfig(dir)
-	if err != nil {
+	g := &gate{binary: binary, grpc: free[0], http: free[1], token: rand.Text(), around: around}
+	if g.config, err = g.writeConfig(dir); err != nil {
 		return nil, err
 	}
-	if g.process, err = start(ctx, nil, binary, "serve", "-c", config); err != nil {
+	if g.process, err = start(ctx, nil, binary, "serve", "-c", g.config); err != nil {
 		return nil, err
 	}
 	for _, address := range free {
@@ -66,6 +75,7 @@ func (g *gate) writeConfig(dir string) (path string, err error) {
 	var text strings.Builder
 	err = template.Must(template.New("config").Parse(configText)).Execute(&text, map[string]string{
 		"GRPC": g.grpc, "HTTP": g.http, "Token": tokenFile, "Pepper": pepperFile, "Store": filepath.Join(dir, "sallyport.db"),
+		"Socket": g.around.socket, "Upstream": cmp.Or(g.around.upstream, "127.0.0.1:8080"),
 	})
 	if err != nil {
 		return "", err

@@ -13,7 +13,7 @@ import (
 // row is one line of the result.
 type row struct {
 	measure            string
-	server             string
+	server             string        // "": measure says it
 	baseline, measured time.Duration // CPU of one call
 	bar                float64       // 0: none
 	spread             [2]float64    // of baseline and measured
@@ -36,14 +36,14 @@ func writeTable(w io.Writer, rows []row) error {
 			name = r.server
 		}
 	}
-	if several {
+	if several || name == "" {
 		name = "measured"
 	}
 	fmt.Fprintf(t, "| measure\t| CPU µs baseline\t| CPU µs %s\t| ratio\t| bar\t| ok?\t| spread\t|\n", name)
 	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, r := range rows {
 		measure := r.measure
-		if several {
+		if several && r.server != "" {
 			measure += ", " + r.server
 		}
 		bar, ok := "-", "-"

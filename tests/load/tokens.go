@@ -65,7 +65,7 @@ func (c *clients) tokens(ctx context.Context, n int) (tokens []string, err error
 
 // issuing returns the CPU time that the gate spends on one token, its Check
 // included: the lower quartile of rounds.
-func (c *clients) issuing(ctx context.Context, cpu cpuClock, rounds int) (time.Duration, error) {
+func (c *clients) issuing(ctx context.Context, cpu cpuClocks, rounds int) (time.Duration, error) {
 	const warmUp, each = 50, 100
 	if _, err := c.tokens(ctx, warmUp); err != nil {
 		return 0, err

@@ -5,8 +5,9 @@
 // It is not for use as a gate: it allows everything. It costs whatever
 // grpc-go costs, which is what the measurements divide by.
 //
-// It listens on a free port of the loopback interface, prints the address on
-// standard output, and serves until it is killed.
+// It listens on a free port of the loopback interface, or on the Unix socket
+// whose path is its argument, prints the address on standard output, and serves
+// until it is killed.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
@@ -41,7 +43,11 @@ func (rateLimit) ShouldRateLimit(context.Context, *ratelimitv3.RateLimitRequest)
 }
 
 func main() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	network, address := "tcp", "127.0.0.1:0"
+	if len(os.Args) > 1 {
+		network, address = "unix", os.Args[1]
+	}
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		log.Fatal(err)
 	}
