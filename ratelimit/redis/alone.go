@@ -283,11 +283,13 @@ func (c *Counters) bills(name string, who debtor) (all []bill) {
 			return nil
 		}
 		hits := one[0].Used
-		key, _ := c.tallyKey(who.tally)
-		numbers := c.appendHead(appendList(nil, 8+numbersOf(&who.tally.Window)), modeCount, 0, false, isPlain(&who.tally.Window))
-		numbers = appendNumber(appendNumber(appendNumber(numbers, 0), min(hits, most)), 1)
-		numbers = c.appendWindow(numbers, &who.tally.Window, now)
-		return []bill{{name, who, []string{key}, string(numbers), hits, func() {
+		g := c.groupsOf(one)[0]
+		numbers := c.appendOther(who.tally, hits, now)
+		if g.plain {
+			numbers = appendTallyHead(nil, 1)
+			numbers = appendTally(numbers, who.tally, hits)
+		}
+		return []bill{{name, who, g.keys, string(numbers), hits, func() {
 			back := []ratelimit.Tally{{Key: who.tally.Key, Window: who.tally.Window, Hits: hits, Back: true}}
 			c.alone.owed.Count(ctx, c.now(), back)
 		}}}

@@ -18,6 +18,7 @@ const (
 	modeReset
 	modeCount
 	modeProbe
+	modeTally
 )
 
 const (
@@ -44,7 +45,7 @@ func (c *Counters) ask(mode int, call *ratelimit.Call, hits uint64) ask {
 	a := ask{tag: c.tag(call.Subject)}
 	names := make([]digest, 0, 8)
 	var text [256]byte
-	count, plain := 5, true
+	count, plain := headNumbers, true
 	for i := range call.Charges {
 		charge := &call.Charges[i]
 		name := digest(sha256.Sum256(ratelimit.AppendKey(text[:0], charge.Limit, call.Subject)))
@@ -60,12 +61,16 @@ func (c *Counters) ask(mode int, call *ratelimit.Call, hits uint64) ask {
 		}
 	}
 	remember := mode == modeTake && call.SID != ""
-	a.keys = make([]string, 0, len(names)+1)
+	keys := len(names)
+	if remember {
+		keys++
+	}
+	a.keys = make([]string, 0, keys)
 	if remember {
 		a.keys = append(a.keys, c.key(a.tag, sidKey, sidName(call.SID, names)))
 	}
 	a.numbers = appendList(make([]byte, 0, 32+6*count), count)
-	a.numbers = c.appendHead(a.numbers, mode, hits, remember, plain)
+	a.numbers = c.appendHead(a.numbers, mode, hits, keys, remember, plain)
 	for i, charge := range a.charges {
 		a.keys = append(a.keys, c.key(a.tag, counterKey, &names[i]))
 		a.numbers = appendNumber(a.numbers, flag(charge.Limit.Shadow))
@@ -93,9 +98,13 @@ func flag(b bool) uint64 {
 	return 0
 }
 
+// headNumbers is how many numbers each request begins with.
+const headNumbers = 6
+
 // appendHead appends what each request begins with.
-func (c *Counters) appendHead(dst []byte, mode int, hits uint64, remember, plain bool) []byte {
+func (c *Counters) appendHead(dst []byte, mode int, hits uint64, keys int, remember, plain bool) []byte {
 	dst = appendNumber(dst, uint64(mode))
+	dst = appendNumber(dst, uint64(keys))
 	dst = appendNumber(dst, min(hits, most+2)) // more than any window has left
 	now := uint64(0)
 	if c.options.clock != nil {

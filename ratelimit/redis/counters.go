@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/ratelimit"
@@ -11,11 +9,11 @@ import (
 
 // do asks what a says.
 func (c *Counters) do(ctx context.Context, a *ask) (got answer, f *failure) {
-	text, f := c.run(ctx, a.tag, a.keys, a.numbers)
+	said, f := c.run(ctx, a.tag, request{keys: a.keys, numbers: a.numbers})
 	if f != nil {
 		return got, f
 	}
-	got, err := readAnswer(text, a.windows())
+	got, err := readAnswer(said.text, a.windows())
 	if err != nil {
 		return got, &failure{cause: err, sent: true, own: true}
 	}
@@ -99,96 +97,4 @@ func (c *Counters) Look(ctx context.Context, call ratelimit.Call) (all []ratelim
 		all = append(all, a.stand(got)...)
 	}
 	return all, nil
-}
-
-// Count implements ratelimit.Counters: one call, in a cluster one for each slot
-// that the tallies are in, at the same time. Where one fails, others may have
-// counted.
-func (c *Counters) Count(ctx context.Context, now time.Time, tallies []ratelimit.Tally) error {
-	if len(tallies) == 0 {
-		return nil
-	}
-	keys, tags := make([]string, len(tallies)), make([]string, len(tallies))
-	groups := make(map[int][]int, 1)
-	for i := range tallies {
-		keys[i], tags[i] = c.tallyKey(&tallies[i])
-		group := 0
-		if c.options.Cluster {
-			group = slot(tags[i])
-		}
-		groups[group] = append(groups[group], i)
-	}
-	if len(groups) == 1 {
-		for _, group := range groups {
-			return c.countGroup(ctx, now, tallies, group, keys, tags[group[0]])
-		}
-	}
-	faults := make(chan error, len(groups))
-	for _, group := range groups {
-		go func() { faults <- c.countGroup(ctx, now, tallies, group, keys, tags[group[0]]) }()
-	}
-	var all []error
-	for range groups {
-		all = append(all, <-faults)
-	}
-	return errors.Join(all...)
-}
-
-// countGroup counts the tallies of group, which share a slot. Two of one name are
-// counted one after the other.
-func (c *Counters) countGroup(ctx context.Context, now time.Time, tallies []ratelimit.Tally, group []int, keys []string, tag string) error {
-	for len(group) > 0 {
-		var round, later []int
-		taken := make(map[string]bool, len(group))
-		for _, i := range group {
-			if taken[keys[i]] {
-				later = append(later, i)
-			} else {
-				taken[keys[i]] = true
-				round = append(round, i)
-			}
-		}
-		if err := c.countRound(ctx, now, tallies, round, keys, tag); err != nil {
-			return err
-		}
-		group = later
-	}
-	return nil
-}
-
-func (c *Counters) countRound(ctx context.Context, now time.Time, tallies []ratelimit.Tally, round []int, keys []string, tag string) error {
-	length, plain := 5, true
-	var own []string
-	for _, i := range round {
-		length += 3 + numbersOf(&tallies[i].Window)
-		plain = plain && isPlain(&tallies[i].Window)
-		own = append(own, keys[i])
-	}
-	numbers := appendList(make([]byte, 0, 32+6*length), length)
-	numbers = c.appendHead(numbers, modeCount, 0, false, plain)
-	for _, i := range round {
-		t := &tallies[i]
-		numbers = appendNumber(numbers, flag(t.Back))
-		numbers = appendNumber(numbers, min(t.Hits, most))
-		numbers = appendNumber(numbers, 1)
-		numbers = c.appendWindow(numbers, &t.Window, now)
-	}
-	text, f := c.run(ctx, tag, own, numbers)
-	if f == nil {
-		got, err := readAnswer(text, len(round))
-		if err != nil {
-			return &failure{cause: err, sent: true, own: true}
-		}
-		for j, i := range round {
-			t := &tallies[i]
-			t.Used, t.Reset, t.At = got.standings[j].Left, time.UnixMicro(got.standings[j].Reset), time.UnixMicro(got.now)
-		}
-		return nil
-	}
-	for _, i := range round {
-		if err := c.countAlone(ctx, now, &tallies[i], c.part(tag), f); err != nil {
-			return err
-		}
-	}
-	return nil
 }

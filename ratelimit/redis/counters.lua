@@ -1,25 +1,36 @@
--- Counters in Redis: one call, whatever the number of counters and windows, all
--- or none. It computes what ratelimit.Memory does, so that instances which share
+-- Counters in Redis: each request is all or none, whatever the number of its
+-- counters and windows, and one call does as many requests as it brings, one after
+-- the other. It computes what ratelimit.Memory does, so that instances which share
 -- a Redis answer as one instance would.
 --
--- KEYS are the counters and, where the request says so, the memory of a sid
--- before them. ARGV[1] is a packed list of numbers (see wire.go):
+-- Each ARGV is a request, a packed list of numbers (see wire.go); KEYS are those of
+-- the first, then those of the second, and so on. One is of tallies in fixed
+-- windows, which are counted whether they fit or not:
 --
---   mode, hits, now (0: the server's clock), sid (0 or 1), plain (0 or 1: every
---   window is fixed, and of no calendar), then for each counter
+--   mode, keys, then for each key
+--   back (0 or 1: its hits are given back), hits, length, max.
+--
+-- Its answer is a list too: now, and what is used of each. Their keys hold plain
+-- numbers and end with their window. The keys of all other requests are the memory
+-- of a sid, where the request says so, and counters:
+--
+--   mode, keys, hits, now (0: the server's clock), sid (0 or 1), plain (0 or 1:
+--   every window is fixed, and of no calendar), then for each counter
 --   shadow (0 or 1; of Count: the hits are given back), its own hits (of Count),
 --   windows, and for each window
 --   kind, algorithm, length, max, size, and of the calendar its four bounds.
 --
--- The answer is one too: status, now, and three numbers for each window: what is
--- left, when all of it is back, when the hits asked for would fit.
+-- The answer to a request is one too: status, now, and three numbers for each
+-- window: what is left, when all of it is back, when the hits asked for would fit.
+-- A single request's answer stands alone; several are an array, with an error in
+-- the place of what failed.
 --
 -- A counter is a packed list: for each window kind, until (seconds: when it can
 -- be forgotten), start, used, marks, and for each mark when and how many. Times
 -- are in microseconds but where they say else; a number is exact up to 2^53,
 -- where amounts saturate.
 
-local LOOK, TAKE, FORCE, REFUND, RESET, COUNT, PROBE = 0, 1, 2, 3, 4, 5, 6
+local LOOK, TAKE, FORCE, REFUND, RESET, COUNT, PROBE, TALLY = 0, 1, 2, 3, 4, 5, 6, 7
 local REFUSED, CHARGED, LOOKED, REPEATED = 0, 1, 2, 3
 local FIXED, SLIDING, BUCKET, CALENDAR = 0, 1, 2, 3
 local MOST, LATE = 9007199254740992, 9000000000000000
@@ -28,35 +39,73 @@ local REMEMBER, FORGIVEN = 5000000, 3
 local floor, min, max = math.floor, math.min, math.max
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 
-local ask = unpacked(ARGV[1])
-local mode, hits, now = ask[1], ask[2], ask[3]
-if now == 0 then
-  local time = call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local second = floor(now / 1000000)
+-- When a request is, by its clock; in microseconds, in seconds.
+local now, second
 
-if mode == PROBE then
-  call('SET', KEYS[1], '', 'PX', 1000)
-  return pack({LOOKED, now})
-end
+local clock -- the server's, the same for all requests
 
-local first, data, status = ask[4], call('MGET', unpack(KEYS)), LOOKED
--- A retry, told by its sid, is answered as if it only looked.
-if mode == TAKE and first == 1 and data[1] then
-  local since, times = unpacked(data[1])
-  if now - since < REMEMBER and times < FORGIVEN then
-    call('SET', KEYS[1], pack(since, times + 1), 'PX', 5000)
-    mode, hits, status = LOOK, 0, REPEATED
+local function look_at_clock()
+  if not clock then
+    local time = call('TIME')
+    clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
   end
+  now = clock
+  second = floor(now / 1000000)
 end
-local answer, n, at, refused = {status, now}, 2, 6, false
+
+-- The number at key.
+local function number(key)
+  return tonumber(call('GET', key) or 0) or error('not an integer')
+end
+
+-- Adds amount to the number at key, which ends with its window. A window that goes
+-- on for longer than it is long was begun by a clock that has been set back since.
+local function add_to(key, amount, length, most)
+  local used = call('INCRBY', key, amount)
+  local strange = used > amount and used > most and call('PTTL', key) > 2000 * length
+  if strange then used = amount end
+  if strange or used > MOST then
+    used = min(used, MOST)
+    call('SET', key, string.format('%.0f', used))
+  end
+  if used == amount or used == MOST then
+    call('PEXPIREAT', key, (second - second % length + length) * 1000)
+  end
+  return used
+end
+
+local function count(key, back, amount, length, most)
+  if amount == 0 then return number(key) end
+  if back == 0 then return add_to(key, amount, length, most) end
+  local used = number(key)
+  if used > amount then return call('DECRBY', key, amount) end
+  call('DEL', key)
+  return 0
+end
+
+-- Counts the tallies of ask, whose keys are those after from. What is used of a key
+-- that holds something else is told as more than there can be.
+local function tally(ask, from)
+  look_at_clock()
+  local answer, at = {now}, 3
+  for i = 1, ask[2] do
+    local well, used = pcall(count, KEYS[from + i], ask[at], ask[at + 1], ask[at + 2], ask[at + 3])
+    if not well then
+      local text = type(used) == 'table' and used.err or used
+      if not string.find(text, 'WRONGTYPE', 1, true) and not string.find(text, 'not an integer', 1, true) then error(used) end
+      used = 2 * MOST
+    end
+    answer[i + 1], at = used, at + 4
+  end
+  return pack(answer)
+end
 
 -- Nearly all calls are about fixed windows alone: for them the packed list is
 -- worked on as it is, without a table for each window.
-if ask[5] == 1 and (mode <= TAKE or mode == COUNT) then
+local function plainly(ask, mode, hits, from, first, keys, data, status)
+  local answer, n, at, refused = {status, now}, 2, 7, false
   local lists, places, place = {}, {}, 0
-  for i = 1, #KEYS - first do
+  for i = 1, keys do
     local shadow, packed = ask[at] == 1, data[i + first]
     local list = packed and unpacked(packed) or {}
     lists[i] = list
@@ -87,8 +136,8 @@ if ask[5] == 1 and (mode <= TAKE or mode == COUNT) then
     answer[1] = REFUSED
     return pack(answer)
   end
-  answer[1], n, at, place = CHARGED, 2, 6, 0
-  for i = 1, #KEYS - first do
+  answer[1], n, at, place = CHARGED, 2, 7, 0
+  for i = 1, keys do
     local shadow, own, list, to = ask[at] == 1, ask[at + 1], lists[i], 0
     for _ = 1, ask[at + 2] do
       place = place + 1
@@ -113,11 +162,50 @@ if ask[5] == 1 and (mode <= TAKE or mode == COUNT) then
         if list[p + 1] > to then to = list[p + 1] end
         p = p + 5 + 2 * list[p + 4]
       end
-      if to >= second then call('SET', KEYS[i + first], pack(list), 'PX', (to - second + 1) * 1000) end
+      if to >= second then call('SET', KEYS[from + first + i], pack(list), 'PX', (to - second + 1) * 1000) end
     end
   end
-  if first == 1 then call('SET', KEYS[1], pack(now, 0), 'PX', 5000) end
+  if first == 1 then call('SET', KEYS[from + 1], pack(now, 0), 'PX', 5000) end
   return pack(answer)
+end
+
+local generally -- below
+
+-- Does one request, whose keys are those after from.
+local function serve(ask, from)
+  local mode, hits = ask[1], ask[3]
+  if mode == TALLY then return tally(ask, from) end
+  look_at_clock()
+  if ask[4] ~= 0 then
+    now = ask[4]
+    second = floor(now / 1000000)
+  end
+  if mode == PROBE then
+    call('SET', KEYS[from + 1], '', 'PX', 1000)
+    return pack({LOOKED, now})
+  end
+
+  local first, status = ask[5], LOOKED
+  local keys, data = ask[2] - first, call('MGET', unpack(KEYS, from + 1, from + ask[2]))
+  -- A retry, told by its sid, is answered as if it only looked.
+  if mode == TAKE and first == 1 and data[1] then
+    local since, times = unpacked(data[1])
+    if now - since < REMEMBER and times < FORGIVEN then
+      call('SET', KEYS[from + 1], pack(since, times + 1), 'PX', 5000)
+      mode, hits, status = LOOK, 0, REPEATED
+    end
+  end
+  if ask[6] == 1 and (mode <= TAKE or mode == COUNT) then
+    return plainly(ask, mode, hits, from, first, keys, data, status)
+  end
+  return generally(ask, mode, hits, from, first, keys, data, status)
+end
+
+local requests = {}
+for i = 1, #ARGV do requests[i] = unpacked(ARGV[i]) end
+local only = requests[1]
+if #requests == 1 and (only[1] >= PROBE or only[6] == 1 and (only[1] <= TAKE or only[1] == COUNT)) then
+  return serve(only, 0) -- without what the others need
 end
 
 -- a * b / c as a quotient rounded down, at most MOST, and the rest. c is at
@@ -343,74 +431,86 @@ local function keep(key, all)
   end
 end
 
-local counters = {}
-for i = 1, #KEYS - first do
-  local c = {key = KEYS[i + first], shadow = ask[at] == 1, hits = ask[at + 1], slots = slots(data[i + first])}
-  local windows = ask[at + 2]
-  at = at + 3
-  for j = 1, windows do
-    local w = {kind = ask[at], algorithm = ask[at + 1], length = ask[at + 2], most = ask[at + 3], size = ask[at + 4]}
-    at = at + 5
-    if w.algorithm == CALENDAR then
-      w.bounds = {ask[at], ask[at + 1], ask[at + 2], ask[at + 3]}
-      at = at + 4
+function generally(ask, mode, hits, from, first, keys, data, status)
+  local answer, n, at, refused = {status, now}, 2, 7, false
+  local counters = {}
+  for i = 1, keys do
+    local c = {key = KEYS[from + first + i], shadow = ask[at] == 1, hits = ask[at + 1], slots = slots(data[i + first])}
+    local windows = ask[at + 2]
+    at = at + 3
+    for j = 1, windows do
+      local w = {kind = ask[at], algorithm = ask[at + 1], length = ask[at + 2], most = ask[at + 3], size = ask[at + 4]}
+      at = at + 5
+      if w.algorithm == CALENDAR then
+        w.bounds = {ask[at], ask[at + 1], ask[at + 2], ask[at + 3]}
+        at = at + 4
+      end
+      local s = c.slots[w.kind]
+      if not s then
+        s = {to = 0, start = 0, used = 0, marks = {}}
+        c.slots[w.kind] = s
+      end
+      w.slot = s
+      c[j] = w
     end
-    local s = c.slots[w.kind]
-    if not s then
-      s = {to = 0, start = 0, used = 0, marks = {}}
-      c.slots[w.kind] = s
-    end
-    w.slot = s
-    c[j] = w
+    counters[i] = c
   end
-  counters[i] = c
-end
 
-for i = 1, #counters do
-  local c = counters[i]
-  for j = 1, #c do
-    local w = c[j]
-    local left, reset, retry = advance(w, w.slot, hits)
-    answer[n + 1], answer[n + 2], answer[n + 3] = left, reset, retry
-    n = n + 3
-    refused = refused or (left < hits and not c.shadow)
+  for i = 1, #counters do
+    local c = counters[i]
+    for j = 1, #c do
+      local w = c[j]
+      local left, reset, retry = advance(w, w.slot, hits)
+      answer[n + 1], answer[n + 2], answer[n + 3] = left, reset, retry
+      n = n + 3
+      refused = refused or (left < hits and not c.shadow)
+    end
   end
-end
-if mode == LOOK then return pack(answer) end
-if mode == TAKE and refused then
-  answer[1] = REFUSED
+  if mode == LOOK then return pack(answer) end
+  if mode == TAKE and refused then
+    answer[1] = REFUSED
+    return pack(answer)
+  end
+
+  answer[1], n = CHARGED, 2
+  for i = 1, #counters do
+    local c = counters[i]
+    for j = 1, #c do
+      local w = c[j]
+      local s = w.slot
+      if mode == REFUND then
+        give(s, hits)
+      elseif mode == RESET then
+        s.used, s.start, s.marks = 0, 0, {}
+      elseif mode == COUNT and c.shadow then
+        give(s, c.hits)
+      elseif mode == COUNT then
+        add(w, s, c.hits)
+      else
+        add(w, s, hits)
+      end
+      local left, reset = advance(w, s, 0)
+      s.to = floor((reset + 999999) / 1000000)
+      if mode == COUNT then
+        answer[n + 1] = s.used
+      elseif not c.shadow then
+        answer[n + 1], answer[n + 2] = left, reset
+      end
+      n = n + 3
+    end
+    if mode ~= COUNT or c.hits > 0 then keep(c.key, c.slots) end
+  end
+  if mode == TAKE and first == 1 then
+    call('SET', KEYS[from + 1], pack(now, 0), 'PX', 5000)
+  end
   return pack(answer)
 end
 
-answer[1], n = CHARGED, 2
-for i = 1, #counters do
-  local c = counters[i]
-  for j = 1, #c do
-    local w = c[j]
-    local s = w.slot
-    if mode == REFUND then
-      give(s, hits)
-    elseif mode == RESET then
-      s.used, s.start, s.marks = 0, 0, {}
-    elseif mode == COUNT and c.shadow then
-      give(s, c.hits)
-    elseif mode == COUNT then
-      add(w, s, c.hits)
-    else
-      add(w, s, hits)
-    end
-    local left, reset = advance(w, s, 0)
-    s.to = floor((reset + 999999) / 1000000)
-    if mode == COUNT then
-      answer[n + 1] = s.used
-    elseif not c.shadow then
-      answer[n + 1], answer[n + 2] = left, reset
-    end
-    n = n + 3
-  end
-  if mode ~= COUNT or c.hits > 0 then keep(c.key, c.slots) end
+if #requests == 1 then return serve(only, 0) end
+local answers, from = {}, 0
+for i = 1, #requests do
+  local well, answer = pcall(serve, requests[i], from)
+  if not well and type(answer) ~= 'table' then answer = {err = tostring(answer)} end
+  answers[i], from = answer, from + requests[i][2]
 end
-if mode == TAKE and first == 1 then
-  call('SET', KEYS[1], pack(now, 0), 'PX', 5000)
-end
-return pack(answer)
+return answers

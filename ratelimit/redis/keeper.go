@@ -62,30 +62,57 @@ func (c *Counters) part(tag string) *part {
 
 var errLost = errors.New("not connected")
 
-// run calls the script. A failure is counted, and may lose the part.
-func (c *Counters) run(ctx context.Context, tag string, keys []string, numbers []byte) (string, *failure) {
+// run has the script do r. A failure is counted, and may lose the part.
+func (c *Counters) run(ctx context.Context, tag string, r request) (response, *failure) {
 	p := c.part(tag)
 	if p.lost.Load() {
-		return "", &failure{cause: errLost}
+		return response{}, &failure{cause: errLost}
 	}
 	c.calls.Add(1)
-	text, f := c.send(ctx, p, keys, numbers)
+	said, f := c.send(ctx, p, r)
 	if f == nil {
 		if p.slow.Load() > 0 {
 			p.slow.Store(0)
 		}
-		return text, nil
+		return said, nil
 	}
 	c.failed.Add(1)
 	if !f.own && (!f.slow || p.slow.Add(1) >= slowCalls) {
 		c.lose(p, tag, f.cause)
 	}
-	return "", f
+	return response{}, f
 }
 
-// send waits for room and for the answer, together no longer than the timeout of
-// silence.
-func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []byte) (string, *failure) {
+// send waits for its turn and for the answer, together no longer than the timeout
+// of silence.
+func (c *Counters) send(ctx context.Context, p *part, r request) (said response, f *failure) {
+	if c.options.Cluster { // one call's keys are in one slot
+		return c.sendAlone(ctx, p, r)
+	}
+	if w, only := c.gathered.join(r); !only {
+		return w.await(ctx, &c.gathered)
+	}
+	defer func() { // also when it panics: others wait
+		c.gathered.share(f)
+		if batch := c.gathered.take(mostCalls); batch != nil {
+			go c.sendGathered(p, batch)
+		}
+	}()
+	return c.sendAlone(ctx, p, r)
+}
+
+// sendAlone sends r as a call of its own.
+func (c *Counters) sendAlone(ctx context.Context, p *part, r request) (response, *failure) {
+	answers, f := c.exec(ctx, p, r.keys, []string{r.argument()})
+	if f != nil {
+		return response{}, f
+	}
+	text, err := answers[0].ToString()
+	return response{text: text}, failedWithin(ctx, err)
+}
+
+// exec calls the script, and returns an answer to each of arguments.
+func (c *Counters) exec(ctx context.Context, p *part, keys, arguments []string) ([]rueidis.RedisMessage, *failure) {
 	bounded, cancel := c.patient(ctx)
 	defer cancel()
 	select {
@@ -94,17 +121,31 @@ func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []b
 		select {
 		case c.room <- struct{}{}:
 		case <-bounded.Done():
-			return "", &failure{cause: context.DeadlineExceeded, slow: ctx.Err() == nil, own: ctx.Err() != nil}
+			return nil, &failure{cause: context.DeadlineExceeded, slow: ctx.Err() == nil, own: ctx.Err() != nil}
 		}
 	}
 	defer func() { <-c.room }()
 	l := c.link.Load()
 	if l == nil || p.lost.Load() {
-		return "", &failure{cause: errLost, own: true}
+		return nil, &failure{cause: errLost, own: true}
 	}
-	text, err := c.script.Exec(bounded, l.client, keys, []string{rueidis.BinaryString(numbers)}).ToString()
+	result := c.script.Exec(bounded, l.client, keys, arguments)
+	if len(arguments) == 1 {
+		one, err := result.ToMessage()
+		return []rueidis.RedisMessage{one}, failedWithin(ctx, err)
+	}
+	all, err := result.ToArray()
+	if err == nil && len(all) != len(arguments) {
+		return nil, &failure{cause: errAnswer, sent: true, own: true}
+	}
+	return all, failedWithin(ctx, err)
+}
+
+// failedWithin says what err means, nil of nil, of a call that patient has bounded
+// within ctx.
+func failedWithin(ctx context.Context, err error) *failure {
 	if err == nil {
-		return text, nil
+		return nil
 	}
 	f := failed(err)
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // by patient
@@ -113,7 +154,7 @@ func (c *Counters) send(ctx context.Context, p *part, keys []string, numbers []b
 	if ctx.Err() != nil { // the caller's time was up before ours
 		f.own = true
 	}
-	return "", f
+	return f
 }
 
 // mostTimeouts is how many timeouts a call waits at most.
@@ -285,7 +326,7 @@ func (c *Counters) blame(err error) {
 func (c *Counters) answers(ctx context.Context, l *link, p *part) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
-	numbers := c.appendHead(appendList(nil, 5), modeProbe, 0, false, false)
+	numbers := c.appendHead(appendList(nil, headNumbers), modeProbe, 0, 1, false, false)
 	key := c.options.Prefix + "{" + *p.probe.Load() + "}" + string(rune(probeKey))
 	err := c.script.Exec(ctx, l.client, []string{key}, []string{rueidis.BinaryString(numbers)}).Error()
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/ratelimit"
@@ -18,6 +20,7 @@ const (
 	counterKey = 'c'
 	sidKey     = 's'
 	tallyKey   = 't'
+	numberKey  = 'n' // a tally that is a plain number; the window's seconds follow
 	probeKey   = 'p'
 )
 
@@ -51,10 +54,19 @@ func (c *Counters) key(tag string, kind byte, d *digest) string {
 }
 
 // tallyKey is the key of a tally: each has a slot of its own.
-func (c *Counters) tallyKey(t *ratelimit.Tally) (key, tag string) {
+func (c *Counters) tallyKey(t *ratelimit.Tally, plain bool) (key, tag string) {
 	d := digest(sha256.Sum256(t.Key))
-	tag = string(appendName(nil, &d))
-	return c.options.Prefix + "{" + tag + "}" + string(tallyKey), tag
+	text := append(append(make([]byte, 0, 96), c.options.Prefix...), '{')
+	begin := len(text)
+	text = appendName(text, &d)
+	end := len(text)
+	if text = append(text, '}'); plain {
+		text = strconv.AppendInt(append(text, numberKey), int64(t.Window.Length/time.Second), 10)
+	} else {
+		text = append(text, tallyKey)
+	}
+	key = string(text)
+	return key, key[begin:end]
 }
 
 // withinTenant reports whether each limit of a that counts hits counts them for

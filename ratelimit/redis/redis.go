@@ -1,7 +1,8 @@
 // Package redis keeps counters in Redis (or Valkey), so that instances that
 // share one answer as one: exact, all or none, one script call for a request
-// whatever the number of its windows, and the server's clock for all. Slots keep
-// who is in flight there, for the same instances; see Slots.
+// whatever the number of its windows (and for several requests at a time), and the
+// server's clock for all. Slots keep who is in flight there, for the same
+// instances; see Slots.
 //
 // # Loss
 //
@@ -38,10 +39,13 @@
 //
 // # Cost
 //
-// A Take is one TIME, one MGET and one SET for each counter and for the sid, from
-// Lua. Where all windows are fixed, Redis uses about 1.7 times the CPU of a script
-// with these commands alone; other windows are dearer by half. A client allocates
-// about 1 KB a call.
+// What is asked while a call is under way waits for its end, and then goes to Redis
+// as one call to the script, so that the more ask at a time, the less each costs.
+// (Not in a cluster, where one call's keys are in one slot.) A Take is one MGET and
+// one SET for each counter and for the sid, from Lua. Where all windows are fixed,
+// Redis uses about 1.7 times the CPU of a script with these commands alone; other
+// windows are dearer by half. A tally in a fixed window is one INCRBY. A client
+// allocates about 1 KB a call.
 package redis
 
 import (
@@ -137,13 +141,14 @@ type Counters struct {
 	sha     string // of the script
 	now     func() time.Time
 
-	apart   atomic.Pointer[map[string]bool] // APIs whose keys are by tenant; nil: none is known
-	link    atomic.Pointer[link]            // nil while there is no connection to try
-	parts   []*part
-	room    chan struct{} // holds one for each call under way
-	zones   ratelimit.Zones
-	alone   *alone        // nil unless OnLoss is OnLossLocal
-	changed chan struct{} // wakes the keeper: a part was lost
+	apart    atomic.Pointer[map[string]bool] // APIs whose keys are by tenant; nil: none is known
+	link     atomic.Pointer[link]            // nil while there is no connection to try
+	parts    []*part
+	gathered gathering
+	room     chan struct{} // holds one for each call under way
+	zones    ratelimit.Zones
+	alone    *alone        // nil unless OnLoss is OnLossLocal
+	changed  chan struct{} // wakes the keeper: a part was lost
 
 	calls, failed, unheard, losses, carried, dropped atomic.Uint64
 
@@ -156,8 +161,8 @@ type Counters struct {
 	links sync.WaitGroup
 }
 
-// How many calls may be under way at once. Further ones wait for their turn as
-// long as for an answer.
+// How many calls may be under way at once, and how many requests one of them holds.
+// Further ones wait for their turn as long as for an answer.
 //
 // A server works off all that it finds on a connection before it answers any of
 // it: a hundred calls at once would look like a Redis that is silent. To a cluster
