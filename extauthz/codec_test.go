@@ -124,8 +124,8 @@ func TestAMalformedMessageIsAnsweredInOurOwnShape(t *testing.T) {
 	if err != nil {
 		t.Fatalf("got a bare gRPC error: %v", err)
 	}
-	if body := got.GetDeniedResponse().GetBody(); body != errWire.Error() {
-		t.Errorf("got body %q, want %q", body, errWire)
+	if body := got.GetDeniedResponse().GetBody(); body != wire.ErrWire.Error() {
+		t.Errorf("got body %q, want %q", body, wire.ErrWire)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestUnmarshalReadsAMessageInPieces(t *testing.T) {
 			t.Errorf("%d pieces (-want +got):\n%s", len(pieces), diff)
 		}
 	}
-	c := &call{malformed: errWire}
+	c := &call{malformed: wire.ErrWire}
 	if err := wire.Codec().Unmarshal(nil, c); err != nil || c.malformed != nil {
 		t.Errorf("no pieces: error %v, malformed %v; an empty message is well formed", err, c.malformed)
 	}

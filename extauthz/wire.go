@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/wire"
 )
 
 // maxLines is how many header lines a message may carry; Envoy's own default
@@ -16,9 +17,7 @@ import (
 const maxLines = 1000
 
 var (
-	errWire  = errors.New("message is not protobuf")
 	errDepth = errors.New("message is nested too deeply")
-	errText  = errors.New("text in message is not UTF-8")
 	errLines = errors.New("message has more than 1000 header lines")
 )
 
@@ -30,7 +29,7 @@ var (
 // It refuses what proto.Unmarshal into the generated type refuses, also in
 // fields that it does not read, and more than maxLines header lines. On an
 // error req holds what was read, so that the refusal can be in the API's own
-// shape; nobody may be let in on it. After errText only the text that is not
+// shape; nobody may be let in on it. After wire.ErrText only the text that is not
 // UTF-8 is missing.
 //
 // Envoy sends headers either as a map (values of one name joined by commas) or
@@ -172,7 +171,7 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 		}
 		num, typ := protowire.DecodeTag(tag)
 		if n < 0 || num < protowire.MinValidNumber || num > protowire.MaxValidNumber {
-			return errWire
+			return wire.ErrWire
 		}
 		at += n
 		as := kindIgnored
@@ -187,7 +186,7 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 		case as != kindIgnored && as != kindSize && typ == protowire.BytesType:
 			length, m := protowire.ConsumeVarint(msg[at:])
 			if m < 0 || length > uint64(end-at-m) {
-				return errWire
+				return wire.ErrWire
 			}
 			at, n = at+m, int(length)
 			if err := d.take(at, at+n, as, depth); err != nil {
@@ -197,7 +196,7 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 			n = protowire.ConsumeFieldValue(num, typ, msg[at:])
 		}
 		if n < 0 {
-			return errWire
+			return wire.ErrWire
 		}
 		at += n
 	}
@@ -208,7 +207,7 @@ func (d *decoder) walk(at, end int, of kind, depth int) error {
 func (d *decoder) take(from, to int, as kind, depth int) error {
 	if as < kindSize {
 		if as < kindRawBody && !utf8.Valid(d.msg[from:to]) {
-			d.fault = errText
+			d.fault = wire.ErrText
 		} else {
 			d.got[as] = d.text[from:to]
 		}

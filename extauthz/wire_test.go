@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/internal/wire"
 )
 
 // naiveRequest is what decodeCheck must make of a message, by way of the
@@ -334,8 +335,8 @@ func TestDecodeNamesTheFault(t *testing.T) {
 		msg  []byte
 		want error
 	}{
-		{"truncated", []byte{0x0a}, errWire},
-		{"not UTF-8", inHTTP(textField(4, "/\xff")), errText},
+		{"truncated", []byte{0x0a}, wire.ErrWire},
+		{"not UTF-8", inHTTP(textField(4, "/\xff")), wire.ErrText},
 		{"nested too deeply", field(1, field(11, field(1, field(2, field(1, field(2, field(6, deep))))))), errDepth},
 		{"as many lines as may be", inHTTP(many), nil},
 		{"one line more", inHTTP(many, field(13, field(1))), errLines},
@@ -357,8 +358,8 @@ func TestDecodeReadsOnPastBadText(t *testing.T) {
 		inHTTP(textField(4, "/\xff"), textField(5, "api.acme.example")),
 		field(1, field(10, textField(1, "api"), textField(2, "orders"))))
 	var got sallyport.Request
-	if err := decodeCheck(msg, &got); err != errText {
-		t.Fatalf("got error %v, want %v", err, errText)
+	if err := decodeCheck(msg, &got); err != wire.ErrText {
+		t.Fatalf("got error %v, want %v", err, wire.ErrText)
 	}
 	want := sallyport.Request{API: "orders", Host: "api.acme.example"}
 	if diff := gocmp.Diff(want, got); diff != "" {
