@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
+	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +42,7 @@ type conn struct {
 	calls      []call
 	nextID     uint32
 	sendWindow int64
+	most       int    // calls in flight that the server allows
 	received   uint32 // since the last refill of the receive window
 	answers    uint64
 }
@@ -61,11 +65,15 @@ type call struct {
 	message    []byte // with its length prefix
 }
 
-// dial connects to a server on the loopback interface and exchanges settings.
-// streams calls at a time will be in flight.
+// dial connects to a server on the loopback interface, or at the path of a Unix
+// socket, and exchanges settings. streams calls at a time will be in flight.
 func dial(ctx context.Context, address string, streams int, x exchange) (*conn, error) {
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
 	var dialer net.Dialer
-	socket, err := dialer.DialContext(ctx, "tcp", address)
+	socket, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +89,7 @@ func dial(ctx context.Context, address string, streams int, x exchange) (*conn, 
 	c.framer = http2.NewFramer(c.out, c.in)
 	c.framer.SetReuseFrames()
 	c.heads = hpack.NewDecoder(4096, nil)
-	c.first, c.block = headerBlocks(x.path())
+	c.first, c.block = headerBlocks(x.path(), 5*time.Second)
 	if err := c.greet(); err != nil {
 		socket.Close()
 		return nil, fmt.Errorf("greet %s: %w", address, err)
@@ -89,10 +97,11 @@ func dial(ctx context.Context, address string, streams int, x exchange) (*conn, 
 	return c, nil
 }
 
-// headerBlocks encodes what Envoy sends ahead of a call. All but the path is
-// in the server's table from the second call on; paths are not indexed by
-// Envoy's encoder, here by the flag that keeps them out of tables.
-func headerBlocks(path string) (first, later []byte) {
+// headerBlocks encodes what Envoy sends ahead of a call for which it waits so
+// long. All but the path is in the server's table from the second call on; paths
+// are not indexed by Envoy's encoder, here by the flag that keeps them out of tables.
+func headerBlocks(path string, timeout time.Duration) (first, later []byte) {
+	millis := strconv.FormatInt(timeout.Milliseconds(), 10)
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	encode := func() []byte {
@@ -103,11 +112,11 @@ func headerBlocks(path string) (first, later []byte) {
 			{Name: ":scheme", Value: "http"},
 			{Name: ":authority", Value: "sallyport"},
 			{Name: "te", Value: "trailers"},
-			{Name: "grpc-timeout", Value: "5000m"},
+			{Name: "grpc-timeout", Value: millis + "m"},
 			{Name: "content-type", Value: "application/grpc"},
 			{Name: "x-envoy-internal", Value: "true"},
 			{Name: "x-forwarded-for", Value: "192.0.2.2"},
-			{Name: "x-envoy-expected-rq-timeout-ms", Value: "5000"},
+			{Name: "x-envoy-expected-rq-timeout-ms", Value: millis},
 		} {
 			encoder.WriteField(f) // a bytes.Buffer does not fail
 		}
@@ -135,8 +144,12 @@ func (c *conn) greet() error {
 	if !ok || settings.IsAck() {
 		return fmt.Errorf("the server opens with %v", frame)
 	}
-	if most, ok := settings.Value(http2.SettingMaxConcurrentStreams); ok && int(most) < len(c.calls) {
-		return fmt.Errorf("the server allows %d streams, want %d", most, len(c.calls))
+	c.most = math.MaxInt32
+	if most, ok := settings.Value(http2.SettingMaxConcurrentStreams); ok {
+		c.most = int(min(most, math.MaxInt32))
+	}
+	if c.most < len(c.calls) {
+		return fmt.Errorf("the server allows %d streams, want %d", c.most, len(c.calls))
 	}
 	return c.framer.WriteSettingsAck()
 }

@@ -66,6 +66,20 @@
 //
 // Where there is no Redis on PATH a note stands in place of these lines.
 //
+// # Overload
+//
+// The part called overload finds how many Checks a second sallyport answers when
+// each is asked for after the one before, and then has three times as many come,
+// by an open loop on several connections to its Unix socket. Nobody waits
+// longer than a second; a call that is due while 65,536 are on their way is not
+// made, as by the circuit breaker that is generated for Envoy. Every answer is judged: the
+// right one for this caller, a refusal as too much, or late; anything else ends
+// the run. Then half of what can be answered comes, on the same connections, and
+// what was left behind is in its way. The clients take a core of their own, where
+// there is one, but share the machine with sallyport: shares are told, and what
+// they are of is the wall clock's and not the CPU's. On a machine that does other
+// things meanwhile they tell little. With -profile there is a profile of that time.
+//
 // # The soak
 //
 // With -soak (`make soak`) nothing is measured against anything. One sallyport,
@@ -88,8 +102,8 @@
 //
 // # What it is not for
 //
-// It does not measure throughput, does not find a server's limits,
-// and dials nothing but the loopback interface. It needs Linux. A full run
+// It measures no throughput but to have too much of it come, and dials nothing
+// but the loopback interface and Unix sockets. It needs Linux. A full run
 // takes some minutes and both cores of a small machine; QUICK=1 takes
 // about one and is good for a first look only.
 package main

@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer, getenv func(string) string) (o optio
 	f.StringVar(&o.output, "o", "", "write the result to this `file` too")
 	f.Var(&o.parts, "parts", "measure these `parts` only, by commas: "+partNames())
 	f.StringVar(&o.match, "match", "", "of the part limits, measure only what has this `text` in its name")
-	f.StringVar(&o.profile, "profile", "", "gather profiles of a Check under load into this `folder`")
+	f.StringVar(&o.profile, "profile", "", "gather profiles of a Check under load, and of overload, into this `folder`")
 	f.StringVar(&o.beside, "beside", "", "measure a Check of this `binary` too, an older or newer one, beside that of -sallyport")
 	f.BoolVar(&o.strict, "strict", false, "fail where a bar is missed")
 	f.DurationVar(&o.budget, "time", 100*time.Second, "on a slow machine, make rounds shorter rather than take much longer than this for a part")
@@ -188,7 +188,8 @@ func (o *options) report(ctx context.Context, stdout io.Writer, all finding) err
 			return err
 		}
 	}
-	if missed := slices.ContainsFunc(all.rows, func(r row) bool { return !r.met() }); missed && o.strict {
+	missed := all.missed || slices.ContainsFunc(all.rows, func(r row) bool { return !r.met() })
+	if missed && o.strict {
 		return errBar
 	}
 	return nil

@@ -21,19 +21,22 @@ var parts = []part{
 	{"chain", chainPart},
 	{"keys", keysPart},
 	{"limits", limitsPart},
+	{"overload", overloadPart},
 	{"micro", microPart},
 }
 
 // finding is what a part has to say: its lines of the table, and sentences
 // beneath it.
 type finding struct {
-	rows  []row
-	notes []string
+	rows   []row
+	notes  []string
+	missed bool // a bar that is not in rows
 }
 
 func (f *finding) add(other finding) {
 	f.rows = append(f.rows, other.rows...)
 	f.notes = append(f.notes, other.notes...)
+	f.missed = f.missed || other.missed
 }
 
 func (f *finding) note(format string, args ...any) {
