@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -62,6 +63,11 @@ func header(all []*corev3.HeaderValueOption, name string) string {
 	return ""
 }
 
+// heard is why the decisions were made that a recorder was told of.
+type heard []sallyport.Reason
+
+func (h *heard) Record(d *sallyport.Decision, _ time.Duration) { *h = append(*h, d.Reason) }
+
 // What nobody waits for any more is not looked at.
 func TestWhatIsTooLateIsDropped(t *testing.T) {
 	g := newGate(t)
@@ -71,8 +77,12 @@ func TestWhatIsTooLateIsDropped(t *testing.T) {
 		t.Error("it was decoded")
 		return nil
 	}
-	if got, err := handleCheck(NewServer(g.Authorizer, nil), ctx, decode, nil); got != nil || status.Code(err) != codes.Canceled {
+	var told heard
+	if got, err := handleCheck(NewServer(g.Authorizer, &told), ctx, decode, nil); got != nil || status.Code(err) != codes.Canceled {
 		t.Errorf("got %v, %v", got, err)
+	}
+	if len(told) != 1 || told[0] != sallyport.Overloaded {
+		t.Errorf("the recorder was told %v", told)
 	}
 	// Nor is it paid for.
 	req := fullRequest(g.key(), sallyport.Fused)

@@ -48,6 +48,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	if err := ctx.Err(); err != nil {
+		srv.(*Server).tellDropped()
 		return nil, status.FromContextError(err).Err() // it has waited for too long: nobody reads the answer
 	}
 	c := newCall()
@@ -57,6 +58,14 @@ func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.Un
 	}
 	srv.(*Server).check(ctx, c)
 	return c, nil
+}
+
+// tellDropped tells the recorder of a check that nobody waits for any more, of
+// which nothing has been read.
+func (s *Server) tellDropped() {
+	if s.recorder != nil {
+		s.recorder.Record(&sallyport.Decision{Reason: sallyport.Overloaded, At: s.authorizer.now()}, 0)
+	}
 }
 
 // check fills c's answer. Whatever happens in it, the answer is one of ours: a

@@ -379,7 +379,11 @@ func (n *tallies) equal(t *rapid.T, req *rlsv3.RateLimitRequest, text []byte, ou
 func (n *tallies) enough(t *testing.T) {
 	t.Helper()
 	t.Logf("%+v", *n)
-	if min(n.limited, n.over, n.spared, n.unlimited, n.overridden, n.peeked) < 10 {
+	least := 10
+	if testing.Short() { // a fifth is drawn
+		least = 1
+	}
+	if min(n.limited, n.over, n.spared, n.unlimited, n.overridden, n.peeked) < least {
 		t.Errorf("what was drawn met too little: %+v", *n)
 	}
 }

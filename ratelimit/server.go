@@ -103,6 +103,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 func handleShouldRateLimit(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	if err := ctx.Err(); err != nil {
+		srv.(*Server).recorder.Limited(sallyport.Overloaded)
 		return nil, grpcstatus.FromContextError(err).Err() // it has waited for too long: nobody reads the answer
 	}
 	c := newCall()

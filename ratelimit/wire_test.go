@@ -260,6 +260,8 @@ func TestAMalformedMessageIsTheCallersFault(t *testing.T) {
 // TestTooMuchIsRefused: and takes nothing; nor does what nobody waits for.
 func TestTooMuchIsRefused(t *testing.T) {
 	s := serveOrders(t)
+	told := new(foreign)
+	s.recorder = told
 	over := true
 	s.RefuseWhile(func() bool { return over })
 	if _, err := s.ShouldRateLimit(t.Context(), paired()); grpcstatus.Code(err) != codes.Unavailable {
@@ -269,6 +271,9 @@ func TestTooMuchIsRefused(t *testing.T) {
 	cancel()
 	if _, err := handleShouldRateLimit(s, ctx, nil, nil); grpcstatus.Code(err) != codes.Canceled {
 		t.Errorf("got %v", err)
+	}
+	if !slices.Equal(told.why, []sallyport.Reason{sallyport.Overloaded, sallyport.Overloaded}) {
+		t.Errorf("the recorder was told %v", told.why)
 	}
 	over = false
 	resp, err := s.ShouldRateLimit(t.Context(), paired())
