@@ -221,13 +221,14 @@ func TestUnknownDigestsAreRememberedUntilTheyAreKnown(t *testing.T) {
 }
 
 func TestTheFilterKeepsStrangersFromTheStore(t *testing.T) {
-	s, filter := new(shelf), NewFilter(1000)
-	for n := range uint64(1000) {
+	const keys = 1638 // the most for what the filter then has, 16,384 bits
+	s, filter := new(shelf), NewFilter(keys)
+	for n := range uint64(keys) {
 		s.put(digest(n), credential(fmt.Sprint("k", n), sallyport.Active))
 		filter.Add(digest(n))
 	}
 	f := newFinder(t, s, filter)
-	for n := range uint64(1000) {
+	for n := range uint64(keys) {
 		if _, err := f.Find(context.Background(), digest(n), new(sallyport.Credential)); err != nil {
 			t.Fatalf("key %d: %v", n, err)
 		}

@@ -108,13 +108,14 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.store, err = openStore(ctx, o.Config.Store); err != nil {
 		return nil, err
 	}
-	if a.finder, err = a.newFinder(ctx, o.Config.Cache); err != nil {
+	var peppers map[int]int
+	if a.finder, peppers, err = a.newFinder(ctx, o.Config.Cache); err != nil {
 		return nil, err
 	}
 	if err := a.resealSenders(ctx, o.Config.Policy); err != nil {
 		return nil, err
 	}
-	if err := a.knowSecrets(ctx); err != nil {
+	if err := a.knowSecrets(ctx, peppers); err != nil {
 		return nil, err
 	}
 	a.checks, a.reloads = new(telemetry.Checks), new(telemetry.Reloads)
@@ -198,23 +199,27 @@ func (r limitRecorder) Refused(d *sallyport.Decision) {
 }
 
 // newFinder makes the credential cache over the store, with complete knowledge
-// of the store's digests.
-func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, error) {
+// of the store's digests, and says how many of them are kept under each version of
+// the pepper.
+func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, map[int]int, error) {
 	count, err := a.store.CountDigests(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	filter := extauthz.NewFilter(2*count + 1<<16) // and as many that are made while it runs
-	err = a.store.Digests(ctx, func(d sallyport.Digest) error {
+	peppers := map[int]int{}
+	err = a.store.Digests(ctx, func(d sallyport.Digest, pepper int) error {
 		filter.Add(d)
+		peppers[pepper]++
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read digests: %w", err)
+		return nil, nil, err
 	}
-	return extauthz.NewFinder(a.store, extauthz.FinderOptions{
+	finder, err := extauthz.NewFinder(a.store, extauthz.FinderOptions{
 		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter, Renew: a.renew,
 	})
+	return finder, peppers, err
 }
 
 // Run serves until ctx ends or a listener fails, then drains. It returns nil

@@ -13,8 +13,8 @@ import (
 
 // knowSecrets learns from the store what it needs to read secrets at all: which
 // prefixes have imports without a checksum, and under which peppers secrets are
-// kept.
-func (a *App) knowSecrets(ctx context.Context) error {
+// kept; peppers says that of those that have a digest.
+func (a *App) knowSecrets(ctx context.Context, peppers map[int]int) error {
 	unchecked, err := a.store.UncheckedPrefixes(ctx)
 	if err != nil {
 		return fmt.Errorf("read prefixes of imports: %w", err)
@@ -22,9 +22,12 @@ func (a *App) knowSecrets(ctx context.Context) error {
 	for _, u := range unchecked {
 		a.finder.MarkUnchecked(u[0], u[1])
 	}
-	kept, err := a.store.Peppers(ctx)
+	kept, err := a.store.OtherPeppers(ctx)
 	if err != nil {
 		return fmt.Errorf("read pepper versions: %w", err)
+	}
+	for version, secrets := range peppers {
+		kept[version] += secrets
 	}
 	known := []int{a.hasher.Version()}
 	for _, older := range a.hasher.Older() {

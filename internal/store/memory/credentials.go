@@ -225,29 +225,41 @@ func (s *Store) RenewSecret(ctx context.Context, before, after sallyport.Digest,
 
 func (s *Store) Peppers(ctx context.Context) (map[int]int, error) {
 	return read(ctx, s, func(t *tables) (map[int]int, error) {
-		counts := map[int]int{}
+		counts, err := t.otherPeppers()
+		if err != nil {
+			return nil, err
+		}
 		for _, kept := range t.secrets {
 			counts[kept.pepper]++
 		}
-		for _, kept := range t.grantSecrets {
-			if !kept.Spent {
-				counts[kept.Pepper]++
-			}
-		}
-		for _, key := range t.signingKeys {
-			counts[key.Pepper]++
-		}
-		for _, r := range t.senders {
-			peppers, err := r.Peppers()
-			if err != nil {
-				return nil, err
-			}
-			for _, version := range peppers {
-				counts[version]++
-			}
-		}
 		return counts, nil
 	})
+}
+
+func (s *Store) OtherPeppers(ctx context.Context) (map[int]int, error) {
+	return read(ctx, s, (*tables).otherPeppers)
+}
+
+func (t *tables) otherPeppers() (map[int]int, error) {
+	counts := map[int]int{}
+	for _, kept := range t.grantSecrets {
+		if !kept.Spent {
+			counts[kept.Pepper]++
+		}
+	}
+	for _, key := range t.signingKeys {
+		counts[key.Pepper]++
+	}
+	for _, r := range t.senders {
+		peppers, err := r.Peppers()
+		if err != nil {
+			return nil, err
+		}
+		for _, version := range peppers {
+			counts[version]++
+		}
+	}
+	return counts, nil
 }
 
 func (s *Store) UncheckedPrefixes(ctx context.Context) ([][2]string, error) {
@@ -274,13 +286,13 @@ func (s *Store) ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Cr
 	}))
 }
 
-func (s *Store) Digests(ctx context.Context, yield func(sallyport.Digest) error) error {
-	all, err := read(ctx, s, func(t *tables) ([]sallyport.Digest, error) { return slices.Collect(maps.Keys(t.secrets)), nil })
+func (s *Store) Digests(ctx context.Context, yield func(d sallyport.Digest, pepper int) error) error {
+	all, err := read(ctx, s, func(t *tables) (map[sallyport.Digest]secret, error) { return maps.Clone(t.secrets), nil })
 	if err != nil {
 		return err
 	}
-	for _, d := range all {
-		if err := yield(d); err != nil {
+	for d, kept := range all {
+		if err := yield(d, kept.pepper); err != nil {
 			return err
 		}
 	}

@@ -28,29 +28,53 @@ func (s *Store) ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Cr
 // keep SQLite from folding its log into the file.
 const digestPage = 10_000
 
-// Digests calls yield with every digest, in no particular order, and returns
-// its first error as it is. Digests that are made or die meanwhile may or may
-// not be among them.
-func (s *Store) Digests(ctx context.Context, yield func(sallyport.Digest) error) error {
+// Digests calls yield with every digest and the version of the pepper that it was
+// made under, in no particular order, and returns its first error as it is.
+// Digests that are made or die meanwhile may or may not be among them. A million
+// cost little more than the one SELECT that fetches them.
+func (s *Store) Digests(ctx context.Context, yield func(d sallyport.Digest, pepper int) error) error {
 	last := []byte{}
 	for {
-		page, err := await(ctx, s, func() ([][]byte, error) {
-			rows, err := s.reader.QueryContext(ctx, `SELECT digest FROM secrets WHERE digest > ? ORDER BY digest LIMIT ?`, last, digestPage)
-			return collect(rows, err, func(d *[]byte) []any { return []any{d} })
-		})
+		page, err := await(ctx, s, func() ([]peppered, error) { return s.digests(ctx, last) })
 		if err != nil {
 			return fmt.Errorf("read digests: %w", err)
 		}
-		for _, d := range page {
-			if err := yield(sallyport.Digest(d)); err != nil { // the table's check holds their length
+		for _, p := range page {
+			if err := yield(p.digest, int(p.pepper)); err != nil {
 				return err
 			}
 		}
 		if len(page) < digestPage {
 			return nil
 		}
-		last = page[len(page)-1]
+		last = page[len(page)-1].digest[:]
 	}
+}
+
+// peppered is a digest and the version of its pepper.
+type peppered struct {
+	digest sallyport.Digest
+	pepper int64
+}
+
+// digests returns the page of digests after one. It reads them where the driver
+// has put them: all there are go through here at every start.
+func (s *Store) digests(ctx context.Context, after []byte) ([]peppered, error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT digest, pepper_version FROM secrets WHERE digest > ? ORDER BY digest LIMIT ?`, after, digestPage)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	page := make([]peppered, 0, digestPage)
+	var digest sql.RawBytes
+	var pepper any // an int64: STRICT holds it to that, and any spares its conversion
+	for rows.Next() {
+		if err := rows.Scan(&digest, &pepper); err != nil {
+			return nil, err
+		}
+		page = append(page, peppered{sallyport.Digest(digest), pepper.(int64)}) // the table's check holds the length
+	}
+	return page, rows.Err()
 }
 
 // CountDigests returns how many digests there are.
@@ -145,22 +169,34 @@ func ownerOf(ctx context.Context, tx *sql.Tx, d sallyport.Digest) (credential st
 	return credential, err
 }
 
-// pepperQuery counts what a pepper is needed for: the digests of secrets that are
+// The queries for what a pepper is needed for: the digests of secrets that are
 // still good for something, and what is sealed.
-const pepperQuery = `SELECT pepper_version, count(*) FROM (
-	SELECT pepper_version FROM secrets
-	UNION ALL SELECT pepper_version FROM grant_secrets WHERE spent = 0
+const (
+	pepperQuery      = `SELECT pepper_version, count(*) FROM (SELECT pepper_version FROM secrets UNION ALL ` + besideDigests + `) GROUP BY pepper_version`
+	otherPepperQuery = `SELECT pepper_version, count(*) FROM (` + besideDigests + `) GROUP BY pepper_version`
+
+	besideDigests = `SELECT pepper_version FROM grant_secrets WHERE spent = 0
 	UNION ALL SELECT pepper_version FROM signing_keys
-	UNION ALL SELECT json_extract(one.value, '$.pepper') FROM senders, json_each(senders.secrets) AS one
-) GROUP BY pepper_version`
+	UNION ALL SELECT json_extract(one.value, '$.pepper') FROM senders, json_each(senders.secrets) AS one`
+)
 
 // Peppers returns how many secrets are kept under each version of the pepper: of
 // keys and clients, of grants unless they are spent, of senders, and keys that
 // sign. It counts them one by one.
 func (s *Store) Peppers(ctx context.Context) (map[int]int, error) {
+	return s.countPeppers(ctx, pepperQuery)
+}
+
+// OtherPeppers is Peppers without the secrets of keys and clients, whose versions
+// Digests tells.
+func (s *Store) OtherPeppers(ctx context.Context) (map[int]int, error) {
+	return s.countPeppers(ctx, otherPepperQuery)
+}
+
+func (s *Store) countPeppers(ctx context.Context, query string) (map[int]int, error) {
 	type line struct{ version, secrets int }
 	lines, err := await(ctx, s, func() ([]line, error) {
-		rows, err := s.reader.QueryContext(ctx, pepperQuery)
+		rows, err := s.reader.QueryContext(ctx, query)
 		return collect(rows, err, func(l *line) []any { return []any{&l.version, &l.secrets} })
 	})
 	if err != nil {

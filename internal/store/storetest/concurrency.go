@@ -226,7 +226,7 @@ func finishedContext(t *testing.T, ctx context.Context, s Store) {
 	_, err := s.ByDigest(gone, digest("k1"))
 	wants(t, "ByDigest", err, context.Canceled)
 	wants(t, "Ping", s.Ping(gone), context.Canceled)
-	wants(t, "Digests", s.Digests(gone, func(sallyport.Digest) error { return nil }), context.Canceled)
+	wants(t, "Digests", s.Digests(gone, func(sallyport.Digest, int) error { return nil }), context.Canceled)
 	wants(t, "CreateTenant", s.CreateTenant(gone, tenant("late")), context.Canceled)
 	_, _, err = s.UpdateTenant(gone, "orders", "acme", func(*sallyport.Tenant) error {
 		t.Error("a change was run")

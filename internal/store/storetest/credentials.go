@@ -366,22 +366,24 @@ func digests(t *testing.T, ctx context.Context, s Store) {
 		if i%2 == 0 {
 			c.State = sallyport.Revoked // only the bearer of a key may learn that it is
 		}
-		mustCredential(t, ctx, s, c)
-		want[digest(id)] = 1
+		n := with(c, id)
+		n.Pepper += i % 3
+		wants(t, id, s.CreateCredential(ctx, n), nil)
+		want[n.Digest] = n.Pepper
 	}
 	got := map[sallyport.Digest]int{}
-	if err := s.Digests(ctx, func(d sallyport.Digest) error { got[d]++; return nil }); err != nil {
+	if err := s.Digests(ctx, func(d sallyport.Digest, pepper int) error { got[d] += pepper; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	same(t, got, want)
 	stop, calls := errors.New("stop"), 0
-	err := s.Digests(ctx, func(sallyport.Digest) error { calls++; return stop })
+	err := s.Digests(ctx, func(sallyport.Digest, int) error { calls++; return stop })
 	wants(t, "Digests", err, stop)
 	if calls != 1 {
 		t.Errorf("got %d calls after an error, want 1", calls)
 	}
 	// Whoever is told may ask.
-	err = s.Digests(ctx, func(d sallyport.Digest) error { _, err := s.ByDigest(ctx, d); return err })
+	err = s.Digests(ctx, func(d sallyport.Digest, _ int) error { _, err := s.ByDigest(ctx, d); return err })
 	wants(t, "ByDigest within Digests", err, nil)
 }
 

@@ -40,10 +40,11 @@ type Store interface {
 	UncheckedPrefixes(ctx context.Context) ([][2]string, error)
 
 	ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error)
-	Digests(ctx context.Context, yield func(sallyport.Digest) error) error
+	Digests(ctx context.Context, yield func(d sallyport.Digest, pepper int) error) error
 	RollCredential(ctx context.Context, api, tenant, id string, roll func(*sallyport.Credential) (sallyport.Roll, error)) (*sallyport.Credential, error)
 	RenewSecret(ctx context.Context, before, after sallyport.Digest, pepper int) error
 	Peppers(ctx context.Context) (map[int]int, error)
+	OtherPeppers(ctx context.Context) (map[int]int, error)
 
 	CreateGrant(ctx context.Context, g sallyport.Credential, code sallyport.GrantSecret) error
 	GrantByDigest(ctx context.Context, d sallyport.Digest) (c *sallyport.Credential, s sallyport.GrantSecret, spent bool, err error)

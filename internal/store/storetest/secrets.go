@@ -22,7 +22,7 @@ func wantEnds(t *testing.T, ctx context.Context, s Store, what string, want map[
 		}
 	}
 	there := 0
-	if err := s.Digests(ctx, func(sallyport.Digest) error { there++; return nil }); err != nil || there != len(want) {
+	if err := s.Digests(ctx, func(sallyport.Digest, int) error { there++; return nil }); err != nil || there != len(want) {
 		t.Errorf("%s: got %d secrets, %v, want %d", what, there, err, len(want))
 	}
 }
@@ -173,6 +173,10 @@ func peppersNeeded(t *testing.T, ctx context.Context, s Store) {
 		got, err := s.Peppers(ctx)
 		wants(t, what, err, nil)
 		same(t, got, want)
+		parts, err := s.OtherPeppers(ctx)
+		wants(t, what, err, nil)
+		wants(t, what, s.Digests(ctx, func(_ sallyport.Digest, pepper int) error { parts[pepper]++; return nil }), nil)
+		same(t, parts, want)
 	}
 	mustGrant(t, ctx, s, "g1") // of a client with a secret
 	want("a client's secret and a code", map[int]int{1: 1, 3: 1})
