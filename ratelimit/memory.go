@@ -36,6 +36,7 @@ type shard struct {
 // two, which need no second allocation.
 type counter struct {
 	key     string
+	latest  int64 // when the last call was, in Unix microseconds
 	slots   []slot
 	touched bool
 	two     [2]slot
@@ -141,7 +142,8 @@ func (b *batch) names(key []byte) bool {
 	return false
 }
 
-// lock locks the shards of b and finds its counters there.
+// lock locks the shards of b and finds its counters there. From then on b is no
+// earlier than what came to these before it.
 func (m *Memory) lock(b *batch) {
 	for i, shard := range b.order {
 		if i == 0 || shard != b.order[i-1] {
@@ -149,8 +151,22 @@ func (m *Memory) lock(b *batch) {
 		}
 	}
 	for i := range b.calls {
-		b.calls[i].counter = m.shards[b.calls[i].shard].counterLocked(b.key(i))
+		c := m.shards[b.calls[i].shard].counterLocked(b.key(i))
+		b.calls[i].counter, b.now = c, c.after(b.now)
 	}
+	for i := range b.calls {
+		b.calls[i].counter.latest = b.now.micro
+	}
+}
+
+// after is now, or when the last call to c was, where that is a little later: that
+// call has read the clock after this one, and came before it. So nobody is told to
+// wait for longer than a window. A clock that has been set back is believed.
+func (c *counter) after(now moment) moment {
+	if late := c.latest - now.micro; 0 < late && late < int64(time.Second/time.Microsecond) {
+		return at(time.UnixMicro(c.latest))
+	}
+	return now
 }
 
 func (m *Memory) unlock(b *batch) {
@@ -203,9 +219,9 @@ func (m *Memory) chargeLocked(b *batch, hits uint64, j *Judge) {
 	}
 }
 
-// each calls do with every window of call, advanced to call.Now, all counters
-// locked.
-func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, *slot, Outlook)) {
+// each calls do with every window of call, advanced to the moment that it is told,
+// all counters locked.
+func (m *Memory) each(call *Call, do func(moment, *sallyport.Charge, *sallyport.Window, *slot, Outlook)) {
 	b, _ := m.locate(batch{now: at(call.Now)}, call)
 	m.lock(&b)
 	defer m.unlock(&b)
@@ -214,7 +230,7 @@ func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, 
 		for j := range charge.Windows {
 			w := &charge.Windows[j]
 			s := c.slot(kindOf(w))
-			do(charge, w, s, s.advance(w, b.now, m.zones.Of(w), 0))
+			do(b.now, charge, w, s, s.advance(w, b.now, m.zones.Of(w), 0))
 			m.shards[b.calls[i].shard].touchLocked(c)
 		}
 	}
@@ -222,21 +238,21 @@ func (m *Memory) each(call *Call, do func(*sallyport.Charge, *sallyport.Window, 
 
 // Force implements Counters.
 func (m *Memory) Force(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, w *sallyport.Window, s *slot, _ Outlook) {
-		s.take(w, at(call.Now), call.Hits)
+	m.each(&call, func(now moment, _ *sallyport.Charge, w *sallyport.Window, s *slot, _ Outlook) {
+		s.take(w, now, call.Hits)
 	})
 	return nil
 }
 
 // Refund implements Counters.
 func (m *Memory) Refund(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { s.give(call.Hits) })
+	m.each(&call, func(_ moment, _ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { s.give(call.Hits) })
 	return nil
 }
 
 // Reset implements Counters.
 func (m *Memory) Reset(_ context.Context, call Call) error {
-	m.each(&call, func(_ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { *s = slot{kind: s.kind} })
+	m.each(&call, func(_ moment, _ *sallyport.Charge, _ *sallyport.Window, s *slot, _ Outlook) { *s = slot{kind: s.kind} })
 	return nil
 }
 
@@ -245,7 +261,7 @@ func (m *Memory) Look(_ context.Context, call Call) (all []Standing, _ error) {
 	for i := range call.Charges { // one by one, in order
 		one := call
 		one.Charges = call.Charges[i : i+1]
-		m.each(&one, func(c *sallyport.Charge, w *sallyport.Window, _ *slot, o Outlook) {
+		m.each(&one, func(_ moment, c *sallyport.Charge, w *sallyport.Window, _ *slot, o Outlook) {
 			all = append(all, Standing{
 				Limit: c.Limit, Window: *w, Used: less(w.Size(), o.Left), Remaining: o.Left, Reset: time.UnixMicro(o.Reset),
 			})
@@ -262,6 +278,8 @@ func (m *Memory) Count(_ context.Context, now time.Time, tallies []Tally) error 
 		shard := m.shard(t.Key)
 		shard.mu.Lock()
 		c := shard.counterLocked(t.Key)
+		moment := c.after(moment)
+		c.latest = moment.micro
 		shard.touchLocked(c)
 		s := c.slot(kindOf(&t.Window))
 		o := s.advance(&t.Window, moment, m.zones.Of(&t.Window), 0)

@@ -369,3 +369,35 @@ func BenchmarkTake(b *testing.B) {
 		})
 	}
 }
+
+// Calls that come at the same time have read the clock in another order than they
+// are counted: nobody is told to wait for longer than the window lasts.
+func TestNobodyWaitsForLongerThanAWindow(t *testing.T) {
+	for _, form := range []string{"2/1m", "2/1m sliding", "1/1m+100%"} {
+		m := NewMemory()
+		w, err := sallyport.ParseWindow(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := Call{Now: epoch.Add(time.Minute), Hits: 1, Subject: &sallyport.Subject{API: "orders"},
+			Charges: []sallyport.Charge{{Limit: &sallyport.Limit{Name: "requests"}, Windows: []sallyport.Window{w}}}}
+		for range 2 {
+			if v, _ := m.Take(t.Context(), call); !v.Allowed {
+				t.Fatalf("%s: %+v", form, v)
+			}
+		}
+		call.Now = call.Now.Add(-time.Millisecond)
+		if v, _ := m.Take(t.Context(), call); v.Allowed || v.RetryAfter > time.Minute {
+			t.Errorf("%s: %+v", form, v)
+		}
+		tallies := []Tally{{Key: []byte("k"), Window: w, Hits: 1}}
+		if w.Algorithm != sallyport.Fixed {
+			continue
+		}
+		m.Count(t.Context(), epoch.Add(time.Minute), tallies)
+		m.Count(t.Context(), epoch.Add(time.Minute-time.Millisecond), tallies)
+		if want := epoch.Add(2 * time.Minute); tallies[0].Used != 2 || !tallies[0].Reset.Equal(want) {
+			t.Errorf("%s: %+v, want two until %v", form, tallies[0], want)
+		}
+	}
+}

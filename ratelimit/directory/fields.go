@@ -74,6 +74,12 @@ func (f *fields) has(name string) bool {
 	return ok && !yamltree.IsNull(p.Node)
 }
 
+// named reports whether the field is there, whatever it holds.
+func (f *fields) named(name string) bool {
+	_, ok := f.by[name]
+	return ok
+}
+
 // fields reads p as a mapping that has names and nothing else.
 func (r *reader) fields(p place, names []string) fields {
 	f := fields{place: p, by: map[string]place{}, meant: map[string]bool{}}

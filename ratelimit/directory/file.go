@@ -165,7 +165,7 @@ func (r *reader) descriptor(p place, above []*node, metric string) *node {
 	if n.share = r.flag(f, "share_threshold"); n.share && n.parts == nil {
 		r.at(f.by["share_threshold"].line, f.by["share_threshold"].path, "has no wildcard whose threshold could be shared", "give value a *, or leave share_threshold out")
 	}
-	r.beyond = r.beyond || f.has("metadata") || n.share && !strings.HasSuffix(n.value, "*")
+	r.beyond = r.beyond || f.named("metadata") || n.share && !strings.HasSuffix(n.value, "*")
 	path := append(slices.Clip(above), n)
 	metric += "." + n.joined()
 	rule := Rule{

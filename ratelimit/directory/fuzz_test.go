@@ -28,6 +28,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add([]byte(some))
 	f.Add([]byte("domain: d\ndescriptors: [&a {key: 0x1f, value: yes, shadow_mode: Off}, {<<: *a, value: v*, share_threshold: on}]\n---\n"))
+	f.Add([]byte("domain: d\ndescriptors:\n- {key: a, metadata}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r := &reader{file: "file.yaml", domain: &domain{}, names: map[string]bool{}}
 		r.readFile(text)
