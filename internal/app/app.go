@@ -73,6 +73,7 @@ type App struct {
 	renewals         chan renewal
 	background       sync.WaitGroup
 	finder           *extauthz.Finder
+	reads            *telemetry.StoreReads // of finder
 	senders          *extauthz.Senders
 	grpc             *grpc.Server
 	health           *health.Server
@@ -95,7 +96,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Log, now: o.Now, config: o.Config, read: o.Reload, renewals: make(chan renewal, maxRenewals), costs: make(chan ratelimit.Spent, maxCosts)}
+	a := &App{
+		log: o.Log, now: o.Now, config: o.Config, read: o.Reload, reads: new(telemetry.StoreReads),
+		renewals: make(chan renewal, maxRenewals), costs: make(chan ratelimit.Spent, maxCosts),
+	}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -150,7 +154,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		registry.MustRegister(telemetry.Counters(a.redisState))
 	}
 	registry.MustRegister(telemetry.AccessLog(a.streams.Malformed))
-	registry.MustRegister(a.checks, a.reloads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(a.checks, a.reloads, a.reads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err
 	}
@@ -198,6 +202,18 @@ func (r limitRecorder) Refused(d *sallyport.Decision) {
 	}
 }
 
+// countedReads is the store as a Finder asks it.
+type countedReads struct {
+	store *sqlite.Store
+	reads *telemetry.StoreReads
+}
+
+func (c countedReads) ByDigest(ctx context.Context, d sallyport.Digest) (*sallyport.Credential, error) {
+	found, err := c.store.ByDigest(ctx, d)
+	c.reads.Record(err)
+	return found, err
+}
+
 // newFinder makes the credential cache over the store, with complete knowledge
 // of the store's digests, and says how many of them are kept under each version of
 // the pepper.
@@ -216,7 +232,7 @@ func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, 
 	if err != nil {
 		return nil, nil, err
 	}
-	finder, err := extauthz.NewFinder(a.store, extauthz.FinderOptions{
+	finder, err := extauthz.NewFinder(countedReads{a.store, a.reads}, extauthz.FinderOptions{
 		Credentials: c.Credentials, Timeout: time.Duration(c.Timeout), Filter: filter, Renew: a.renew,
 	})
 	return finder, peppers, err

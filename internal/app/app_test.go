@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 	"github.com/sallyport/sallyport/internal/store/storetest"
@@ -306,6 +308,27 @@ func TestMetricsAndAdminAreApart(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != want {
 			t.Errorf("%s: got %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+}
+
+// What the store does not know costs no read of it, unless the filter takes it for
+// known.
+func TestReadsOfTheStoreAreCounted(t *testing.T) {
+	a := newApp(t, configured(t))
+	run(t, a)
+	expected := sallyport.Digest{1}
+	a.finder.Expect(expected)
+	for _, d := range []sallyport.Digest{{2}, {3}, expected} {
+		if _, err := a.finder.Find(t.Context(), d, new(sallyport.Credential)); !errors.Is(err, sallyport.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	w := httptest.NewRecorder()
+	a.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`sallyport_store_reads_total{outcome="found"} 0`, `sallyport_store_reads_total{outcome="unknown"} 1`} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the metrics do not say %s", want)
 		}
 	}
 }

@@ -2,6 +2,9 @@ package telemetry
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -125,4 +128,15 @@ func TestAnomaliesCountWhatWasDone(t *testing.T) {
 		`sallyport_anomalies_total{action="disable",api="orders",rule="refused"} 2`,
 		`sallyport_anomalies_total{action="alert",api="orders",rule="busy"} 1`,
 		`sallyport_anomalies_lost_total{api="orders",failed="store",rule="refused"} 1`)
+}
+
+func TestStoreReadsCountByOutcome(t *testing.T) {
+	s := new(StoreReads)
+	for _, err := range []error{nil, nil, nil, fmt.Errorf("credential: %w", sallyport.ErrNotFound), context.DeadlineExceeded, errors.New("no disk")} {
+		s.Record(err)
+	}
+	wantMetrics(t, s,
+		`sallyport_store_reads_total{outcome="found"} 3`,
+		`sallyport_store_reads_total{outcome="unknown"} 1`,
+		`sallyport_store_reads_total{outcome="failed"} 2`)
 }
