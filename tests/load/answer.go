@@ -7,19 +7,24 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
 // Field numbers of CheckResponse, and of google.rpc.Status in it.
 const (
-	fieldStatus     = 1
-	fieldOKResponse = 3
-	fieldMetadata   = 4
-	fieldCode       = 1
+	fieldStatus         = 1
+	fieldDeniedResponse = 2
+	fieldOKResponse     = 3
+	fieldMetadata       = 4
+	fieldCode           = 1
 )
 
-var errNotOK = errors.New("the answer is not an OK")
+var (
+	errNotOK      = errors.New("the answer is not an OK")
+	errNotRefused = errors.New("the answer is not a refusal")
+)
 
 // quickCheck reports whether message is a CheckResponse that says OK: it walks
 // the top level only and allocates nothing. A field that it does not expect,
@@ -50,6 +55,49 @@ func quickCheck(message []byte) error {
 	}
 	if !allowed {
 		return errNotOK
+	}
+	return nil
+}
+
+// quickRefusal is quickCheck for a CheckResponse that refuses: what it says to the
+// client, a status that is not OK, metadata, and nothing else.
+func quickRefusal(message []byte) error {
+	var refused, status bool
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 || kind != protowire.BytesType {
+			return errNotRefused
+		}
+		value, m := protowire.ConsumeBytes(message[n:])
+		if m < 0 {
+			return errNotRefused
+		}
+		switch number {
+		case fieldStatus:
+			status = !isZeroStatus(value)
+		case fieldDeniedResponse:
+			refused = true
+		case fieldMetadata:
+		default:
+			return errNotRefused
+		}
+		message = message[n+m:]
+	}
+	if !refused || !status {
+		return errNotRefused
+	}
+	return nil
+}
+
+// fullRefusal decodes message with the generated types, and demands that it
+// refuses a caller whom nobody knows.
+func fullRefusal(message []byte) error {
+	var r authv3.CheckResponse
+	if err := proto.Unmarshal(message, &r); err != nil {
+		return fmt.Errorf("decode the answer: %w", err)
+	}
+	if got := r.GetDeniedResponse().GetStatus().GetCode(); got != typev3.StatusCode_Unauthorized {
+		return fmt.Errorf("%w by 401 but by %d", errNotRefused, got)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -45,6 +46,41 @@ func TestOnlyAnOKIsGood(t *testing.T) {
 	}
 	if err := quickCheck([]byte{0x0a, 2, 0x08, 0, 0x1a, 0}); err != nil {
 		t.Error("a written code 0 did not pass:", err)
+	}
+}
+
+func TestOnlyARefusalIsGoodForAStranger(t *testing.T) {
+	refusal := func(code typev3.StatusCode) *authv3.CheckResponse_DeniedResponse {
+		return &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: code}}}
+	}
+	refused := &status.Status{Code: 16}
+	tests := []struct {
+		name        string
+		response    *authv3.CheckResponse
+		quick, full bool
+	}{
+		{"unknown", &authv3.CheckResponse{Status: refused, HttpResponse: refusal(401)}, true, true},
+		{"metadata", &authv3.CheckResponse{Status: refused, HttpResponse: refusal(401), DynamicMetadata: &structpb.Struct{}}, true, true},
+		{"our own failure", &authv3.CheckResponse{Status: refused, HttpResponse: refusal(503)}, true, false},
+		{"no status", &authv3.CheckResponse{HttpResponse: refusal(401)}, false, true},
+		{"a status of 0", &authv3.CheckResponse{Status: &status.Status{}, HttpResponse: refusal(401)}, false, true},
+		{"OK", &authv3.CheckResponse{Status: refused, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}}}, false, false},
+		{"nothing", &authv3.CheckResponse{}, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			message, err := proto.Marshal(tt.response)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var x exchange = stranger{}
+			if quick, full := x.quick(message) == nil, x.full(message) == nil; quick != tt.quick || full != tt.full {
+				t.Errorf("got %v and in full %v, want %v, %v", quick, full, tt.quick, tt.full)
+			}
+		})
+	}
+	if quickRefusal([]byte{0x12, 9, 0}) == nil {
+		t.Error("a cut message passed")
 	}
 }
 

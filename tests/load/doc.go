@@ -80,6 +80,19 @@
 // they are of is the wall clock's and not the CPU's. On a machine that does other
 // things meanwhile they tell little. With -profile there is a profile of that time.
 //
+// # Many keys
+//
+// The part keys brings 1,000,000 keys of 100,000 tenants into a sallyport with
+// `sallyport key import`, and shows it each of them. A Check of any of them is
+// compared with one at 1,000 keys, and all are in the cache then; that of a key
+// which has the form and which nobody issued with one of a key that is known; the
+// first of a key with the later ones. The CPU time of a start, until the gate
+// serves, is compared with that of one SELECT of all digests through the same
+// driver (cmd/digests). The gate's own counter of reads must show that no key was
+// read from the store twice, however many asked for it at once, and tells how many
+// strangers got past the filter. What a cached credential takes of the heap is the
+// Go benchmark FinderMemory, in the last part.
+//
 // # The soak
 //
 // With -soak (`make soak`) nothing is measured against anything. One sallyport,

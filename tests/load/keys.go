@@ -1,167 +1,143 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"hash/crc32"
-	"math/rand/v2"
-	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
-// How many keys there are beside how many, and what a Check may cost by that.
+// How many keys there are beside how many; and what a Check of one of many may
+// cost by that, and a start with them by the SELECT of their digests.
 const (
 	manyKeys, quickKeys, fewKeys = 1_000_000, 20_000, 1000
 
 	keysOfTenant = 10
 	manyBar      = 1.2
+	startBar     = 3
 )
 
+// missShape is how keys are shown for the first time.
+var missShape = shape{call: "Check, first of a key", connections: 1, streams: 32}
+
 // keysPart compares a Check at many keys, all of them cached and each as likely as
-// another, with one at few; and tells what the import and the start took.
+// another, with one at few; what an unknown key costs with a known one, a miss with
+// a hit, and a start with the SELECT of all digests. It counts the reads of the
+// store meanwhile, and tells what the import took.
 func keysPart(ctx context.Context, o options, dir string) (found finding, err error) {
 	if o.sallyport == "" {
 		found.note("keys: needs -sallyport.")
 		return found, nil
 	}
-	many := manyKeys
+	digests := filepath.Join(dir, "digests")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", digests, "./cmd/digests").CombinedOutput(); err != nil {
+		return found, fmt.Errorf("build the baseline of a start: %w: %s", err, out)
+	}
+	count := o.many
 	if o.quick {
-		many = quickKeys
+		count = min(count, quickKeys)
 	}
 	var f fleet
 	defer f.stop()
-	for _, n := range []int{fewKeys, many} {
-		took, err := f.startFilled(ctx, o, filepath.Join(dir, fmt.Sprint(n)), n)
-		if err != nil {
-			return found, fmt.Errorf("%d keys: %w", n, err)
+	few, err := f.startFilled(ctx, o, filepath.Join(dir, "few"), fewKeys)
+	if err != nil {
+		return found, fmt.Errorf("%d keys: %w", fewKeys, err)
+	}
+	many, err := f.startFilled(ctx, o, filepath.Join(dir, "many"), count)
+	if err != nil {
+		return found, fmt.Errorf("%d keys: %w", count, err)
+	}
+	err = compareKeys(ctx, o, &f, digests, few, many, &found)
+	return found, err
+}
+
+// compareKeys measures two gates that have their keys, and have never been asked.
+func compareKeys(ctx context.Context, o options, f *fleet, digests string, few, many *filled, found *finding) error {
+	starts, ready, err := f.starts(ctx, digests, many)
+	if err != nil {
+		return err
+	}
+	if many.count() == manyKeys { // fewer are lost in what any start costs
+		starts.bar = startBar
+	} else {
+		found.note("The part keys is meant for %d keys (-many), and has %d.", manyKeys, many.count())
+	}
+	for _, one := range []*filled{few, many} {
+		if err := f.add(one.server, one.gate.pid()); err != nil {
+			return err
 		}
-		found.notes = append(found.notes, took)
+	}
+	if err := few.askedTogether(ctx, found); err != nil {
+		return err
+	}
+	misses, err := many.first(ctx)
+	if err != nil {
+		return err
+	}
+	heap, err := many.heap(ctx)
+	if err != nil {
+		return err
+	}
+	share, err := many.strangers(ctx, f)
+	if err != nil {
+		return err
 	}
 	f.servers[1].bar = manyBar
-	shape := checkShapes[0]
-	shape.call = "Check, cached keys"
-	r, err := measure(ctx, f.servers, shape, o.rounds, o.budget)
+	cached := checkShapes[0]
+	cached.call = "Check, cached keys"
+	r, err := measure(ctx, f.servers, cached, o.rounds, o.budget/2)
 	if err != nil {
-		return found, err
+		return err
 	}
 	found.add(r.finding(f.servers))
-	return found, nil
+	hits := r.times[1]
+	found.rows = append(found.rows, starts, row{
+		measure:  missShape.String() + ", beside a cached one",
+		baseline: lowerQuartile(hits), measured: lowerQuartile(misses), spread: [2]float64{spread(hits), spread(misses)},
+	})
+	found.note("%s.\n%s; it serves %d ms after its start, with none of them in its cache.", few, many, ready.Milliseconds())
+	found.note("With all of them cached its live heap is %.0f MiB, %.0f bytes a key, its counters included; a cached credential by itself is BenchmarkFinderMemory.",
+		float64(heap)/(1<<20), float64(heap)/float64(many.count()))
+	found.note("Of keys that have the form and that nobody issued, %.4f %% reached the store.", 100*share)
+	return many.readOnce(ctx, found)
 }
 
-// startFilled adds a server that has n keys and has seen each once. It says how
-// long it took to get there.
-func (f *fleet) startFilled(ctx context.Context, o options, dir string, n int) (note string, err error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
-	}
-	keys := newKeys(n)
-	file := filepath.Join(dir, "keys.jsonl")
-	if err := writeKeys(file, keys); err != nil {
-		return "", err
-	}
-	g, err := startGate(ctx, o.sallyport, dir, surroundings{})
+// askedTogether shows each key for the first time on several connections at once.
+func (k *filled) askedTogether(ctx context.Context, found *finding) error {
+	const connections = 8
+	together := *k.server
+	together.asked = checks(k.keys, true)
+	l, err := newLoad(ctx, &together, shape{connections: connections, streams: 32})
 	if err != nil {
-		return "", err
-	}
-	f.started = append(f.started, g.process)
-	begin := time.Now()
-	if _, err := g.cli(ctx, "key", "import", file, "--api", "orders", "--create-tenants", "--tenant-plan", "big"); err != nil {
-		return "", err
-	}
-	imported := time.Since(begin)
-	g.stop()
-	if g.process, err = start(ctx, nil, g.binary, "serve", "-c", filepath.Join(dir, "sallyport.yaml")); err != nil {
-		return "", err
-	}
-	f.started = append(f.started, g.process)
-	if err := g.awaitPort(ctx, g.grpc); err != nil {
-		return "", err
-	}
-	rand.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
-	s := &server{name: fmt.Sprintf("%d keys", n), address: g.grpc, process: g.process, asked: fromHalf(keys)}
-	if err := f.add(s, g.pid()); err != nil {
-		return "", err
-	}
-	ready, err := s.cpu.now()
-	if err != nil {
-		return "", err
-	}
-	miss, err := firstChecks(ctx, s, keys)
-	return fmt.Sprintf("%d keys of %d tenants: imported in %.1f s, %.0f a second; %.0f ms of CPU to start with them; the first Check of a key %s µs",
-		n, tenants(n), imported.Seconds(), float64(n)/imported.Seconds(), ready.Seconds()*1000, micros(miss)), err
-}
-
-// firstChecks makes one Check with each of keys, and returns the CPU time of one.
-func firstChecks(ctx context.Context, s *server, keys []string) (time.Duration, error) {
-	once := *s
-	once.asked = checks(keys, true)
-	l, err := newLoad(ctx, &once, shape{connections: 1, streams: 32})
-	if err != nil {
-		return 0, err
+		return k.server.fault(err)
 	}
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
-	var sum time.Duration
-	for left := len(keys); left > 0; {
-		calls := min(left, 20_000) // for runTimeout
-		spent, err := l.run(calls)
-		if err != nil {
-			return 0, s.fault(err)
-		}
-		sum += spent
-		left -= calls
+	if _, err := l.run(connections * k.count()); err != nil {
+		return k.server.fault(err)
 	}
-	return sum / time.Duration(len(keys)), nil
-}
-
-// fromHalf is checks, where the second connection begins in the middle.
-func fromHalf(keys []string) func(seed uint64) (exchange, error) {
-	return func(seed uint64) (exchange, error) {
-		at := int(seed) * len(keys) / 2 % len(keys)
-		return newStencil(slices.Concat(keys[at:], keys[:at]), true, seed)
-	}
-}
-
-func tenants(keys int) int { return (keys + keysOfTenant - 1) / keysOfTenant }
-
-// newKeys returns n keys with the checksum that keys have: the CRC-32 of what is
-// before it, in six base62 digits.
-func newKeys(n int) []string {
-	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	keys := make([]string, n)
-	key := []byte("ord_live_")
-	for i := range keys {
-		key = key[:len("ord_live_")]
-		for range 32 {
-			key = append(key, digits[rand.IntN(len(digits))])
-		}
-		sum, check := crc32.ChecksumIEEE(key), [6]byte{}
-		for at := range check {
-			check[len(check)-1-at] = digits[sum%62]
-			sum /= 62
-		}
-		key = append(key, check[:]...)
-		keys[i] = string(key)
-	}
-	return keys
-}
-
-// writeKeys writes an import of keys.
-func writeKeys(path string, keys []string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	reads, err := k.reads(ctx)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	w := bufio.NewWriter(file)
-	for i, key := range keys {
-		fmt.Fprintf(w, `{"tenant":"t%d","key":%q,"scopes":["orders:read"]}`+"\n", i/keysOfTenant, key)
-	}
-	if err := w.Flush(); err != nil {
+	found.hold(reads.found == k.count(), "%d keys, new to the cache, each asked for on %d connections at once: %d reads of the store", k.count(), connections, reads.found)
+	return nil
+}
+
+// readOnce holds that no key has been read from the store twice by the end.
+func (k *filled) readOnce(ctx context.Context, found *finding) error {
+	reads, err := k.reads(ctx)
+	if err != nil {
 		return err
 	}
-	return file.Close()
+	found.hold(reads.found == k.count(), "%d keys, asked for again and again: %d reads of the store", k.count(), reads.found)
+	return nil
+}
+
+// first makes one Check with each key, and returns the CPU times of one.
+func (k *filled) first(ctx context.Context) ([]time.Duration, error) {
+	once := *k.server
+	once.asked = checks(k.keys, true)
+	return once.each(ctx, k.count())
 }

@@ -41,3 +41,22 @@ func TestTheSecondConnectionBeginsInTheMiddle(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatDoesNotHoldMissesABar(t *testing.T) {
+	var all, one finding
+	one.hold(true, "%d reads", 7)
+	if all.add(one); all.missed {
+		t.Error("what holds is a bar missed")
+	}
+	one.hold(false, "%d reads", 8)
+	all.add(one)
+	all.add(finding{})
+	if !all.missed || all.notes[2] != "8 reads: NO." {
+		t.Errorf("got %+v, want a bar missed", all)
+	}
+	o := options{strict: true, module: "."}
+	var text strings.Builder
+	if err := o.report(t.Context(), &text, all); err != errBar {
+		t.Errorf("got %v, want %v", err, errBar)
+	}
+}

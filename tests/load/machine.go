@@ -47,7 +47,7 @@ func commit(ctx context.Context, module string) string {
 func microBenchmarks(ctx context.Context, module, benchtime string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // most of it is compiling
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Decide|Take|Decode|Encode|Sign|Verify)",
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Decide|Take|Decode|Encode|Sign|Verify|FinderMemory)",
 		"-benchmem", "-benchtime", benchtime, "./extauthz", "./ratelimit", "./internal/token")
 	cmd.Dir = module
 	out, err := cmd.CombinedOutput()

@@ -24,6 +24,7 @@ type options struct {
 	pid       int
 	against   servers
 	keyCount  int
+	many      int
 	rounds    int
 	quick     bool
 	module    string
@@ -91,6 +92,7 @@ func parse(args []string, stderr io.Writer, getenv func(string) string) (o optio
 	f.IntVar(&o.pid, "pid", 0, "with -target: its process `id`")
 	f.Var(&o.against, "against", "measure this `name=command` too, a server that prints its address; may be repeated")
 	f.IntVar(&o.keyCount, "keys", 16, "how many keys to create and send in turn")
+	f.IntVar(&o.many, "many", manyKeys, "how many keys the part keys has; its bars are for the default")
 	f.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
 	f.BoolVar(&o.quick, "quick", getenv("QUICK") == "1", "fewer rounds: a first look (also QUICK=1)")
 	f.StringVar(&o.module, "module", "../..", "`directory` of the main module")
@@ -131,6 +133,8 @@ func (o *options) check(rest int) error {
 		return errors.New("-soak needs -sallyport")
 	case o.keyCount < 1 || o.keyCount > 1000:
 		return errors.New("-keys: 1 to 1000")
+	case o.many <= fewKeys || o.many > manyKeys:
+		return fmt.Errorf("-many: %d to %d", fewKeys+1, manyKeys)
 	case o.target == "" && o.sallyport == "" && len(o.against) == 0:
 		return errors.New("nothing to measure: give -sallyport, -target or -against")
 	case o.target != "" && (o.keys == "" || o.pid <= 0):

@@ -44,6 +44,22 @@ func (*stencil) quick(message []byte) error { return quickCheck(message) }
 
 func (t *stencil) full(message []byte) error { return fullCheck(message, t.whole) }
 
+// stranger is a stencil whose keys nobody issued: each is to be refused.
+type stranger struct{ *stencil }
+
+// strangers makes the exchanges of callers that show one of keys in turn, none of
+// which is known.
+func strangers(keys []string) func(seed uint64) (exchange, error) {
+	return func(seed uint64) (exchange, error) {
+		t, err := newStencil(keys, false, seed)
+		return stranger{t}, err
+	}
+}
+
+func (stranger) quick(message []byte) error { return quickRefusal(message) }
+
+func (stranger) full(message []byte) error { return fullRefusal(message) }
+
 // newStencil encodes the request of a caller that shows one of keys in turn.
 // All keys must have the same length.
 func newStencil(keys []string, whole bool, seed uint64) (*stencil, error) {

@@ -30,7 +30,7 @@ var parts = []part{
 type finding struct {
 	rows   []row
 	notes  []string
-	missed bool // a bar that is not in rows
+	missed bool // a bar that is not in rows: one that hold was told of, for one
 }
 
 func (f *finding) add(other finding) {
@@ -41,6 +41,15 @@ func (f *finding) add(other finding) {
 
 func (f *finding) note(format string, args ...any) {
 	f.notes = append(f.notes, fmt.Sprintf(format, args...))
+}
+
+// hold is note for what is to be so: where it is not, that is a bar missed.
+func (f *finding) hold(ok bool, format string, args ...any) {
+	verdict := "yes"
+	if !ok {
+		verdict, f.missed = "NO", true
+	}
+	f.note(format+": "+verdict+".", args...)
 }
 
 // names are parts, as the command line has them. The zero value is all.

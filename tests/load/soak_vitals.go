@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// metrics reads what the gate shows, each metric summed over its labels.
+// metrics reads what the gate shows: each metric summed over its labels, and what
+// has labels also by itself, as name{labels}.
 func (g *gate) metrics(ctx context.Context) (map[string]float64, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.http+"/metrics", nil)
 	if err != nil {
@@ -43,8 +44,11 @@ func readMetrics(text io.Reader) (map[string]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("metric %q: %w", line, err)
 		}
-		name, _, _ := strings.Cut(line[:end], "{")
+		name, _, labelled := strings.Cut(line[:end], "{")
 		sums[name] += value
+		if labelled {
+			sums[line[:end]] = value
+		}
 	}
 	return sums, lines.Err()
 }

@@ -13,7 +13,7 @@ process_resident_memory_bytes 5.0e+07
 sallyport_checks_total{api="orders",reason="allowed"} 30
 sallyport_checks_total{api="orders",reason="the caller, {so} to say"} 2
 `))
-	if err != nil || got["go_goroutines"] != 84 || got["process_resident_memory_bytes"] != 5e7 || got["sallyport_checks_total"] != 32 {
+	if err != nil || got["go_goroutines"] != 84 || got["process_resident_memory_bytes"] != 5e7 || got["sallyport_checks_total"] != 32 || got[`sallyport_checks_total{api="orders",reason="allowed"}`] != 30 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if _, err := readMetrics(strings.NewReader("go_goroutines many\n")); err == nil {
