@@ -22,9 +22,11 @@ test: ## everything that must hold, and a count of it
 	@go run ./internal/tools/check
 
 bench: build ## what everything costs, in ratios, into tests/load/RESULT.txt; QUICK=1 for a first look
+	@redis=$$(scripts/redis.sh) && export PATH="$$PATH:$$(dirname "$$redis")" && set -x && \
 	cd tests/load && go run . -sallyport ../../bin/sallyport $(if $(QUICK),-quick,-o RESULT.txt) $(ARGS)
 
 soak: build ## right answers and flat memory while keys, configuration and Redis change, for TIME (20m)
+	@redis=$$(scripts/redis.sh) && export PATH="$$PATH:$$(dirname "$$redis")" && set -x && \
 	cd tests/load && go run . -sallyport ../../bin/sallyport -soak $(or $(TIME),20m) $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (1m)
