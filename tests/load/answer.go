@@ -18,6 +18,7 @@ const (
 	fieldDeniedResponse = 2
 	fieldOKResponse     = 3
 	fieldMetadata       = 4
+	fieldErrorResponse  = 5
 	fieldCode           = 1
 )
 
@@ -31,59 +32,44 @@ var (
 // denied_response and error_response among them, is not OK.
 func quickCheck(message []byte) error {
 	var allowed bool
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 || kind != protowire.BytesType {
-			return errNotOK
-		}
-		value, m := protowire.ConsumeBytes(message[n:])
-		if m < 0 {
-			return errNotOK
-		}
-		switch number {
-		case fieldStatus:
-			if !isZeroStatus(value) {
-				return errNotOK
-			}
-		case fieldOKResponse:
-			allowed = true
-		case fieldMetadata:
-		default:
-			return errNotOK
-		}
-		message = message[n+m:]
-	}
-	if !allowed {
+	known := topFields(message, func(number protowire.Number, value []byte) bool {
+		allowed = allowed || number == fieldOKResponse
+		return number == fieldOKResponse || number == fieldMetadata || number == fieldStatus && isZeroStatus(value)
+	})
+	if !known || !allowed {
 		return errNotOK
 	}
 	return nil
+}
+
+// topFields calls each with the fields of message, of its top level alone, until
+// one is not as each expects, and reports whether all were. A CheckResponse has
+// none but bytes.
+func topFields(message []byte, each func(number protowire.Number, value []byte) bool) bool {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 || kind != protowire.BytesType {
+			return false
+		}
+		value, m := protowire.ConsumeBytes(message[n:])
+		if m < 0 || !each(number, value) {
+			return false
+		}
+		message = message[n+m:]
+	}
+	return true
 }
 
 // quickRefusal is quickCheck for a CheckResponse that refuses: what it says to the
 // client, a status that is not OK, metadata, and nothing else.
 func quickRefusal(message []byte) error {
 	var refused, status bool
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 || kind != protowire.BytesType {
-			return errNotRefused
-		}
-		value, m := protowire.ConsumeBytes(message[n:])
-		if m < 0 {
-			return errNotRefused
-		}
-		switch number {
-		case fieldStatus:
-			status = !isZeroStatus(value)
-		case fieldDeniedResponse:
-			refused = true
-		case fieldMetadata:
-		default:
-			return errNotRefused
-		}
-		message = message[n+m:]
-	}
-	if !refused || !status {
+	known := topFields(message, func(number protowire.Number, value []byte) bool {
+		refused = refused || number == fieldDeniedResponse
+		status = status || number == fieldStatus && !isZeroStatus(value)
+		return number == fieldDeniedResponse || number == fieldStatus || number == fieldMetadata
+	})
+	if !known || !refused || !status {
 		return errNotRefused
 	}
 	return nil

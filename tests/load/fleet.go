@@ -79,12 +79,7 @@ func (f *fleet) startCommand(ctx context.Context, command string) error {
 }
 
 func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error {
-	g, err := startGate(ctx, o.sallyport, dir, surroundings{})
-	if err != nil {
-		return err
-	}
-	f.started = append(f.started, g.process)
-	keys, err := g.makeKeys(ctx, o.keyCount)
+	g, keys, err := f.startGate(ctx, o.sallyport, o.keyCount, dir)
 	if err != nil {
 		return err
 	}
@@ -110,18 +105,24 @@ func (f *fleet) startSallyport(ctx context.Context, o options, dir string) error
 	}, g.pid())
 }
 
+// startGate starts the gate that binary is, with so many keys.
+func (f *fleet) startGate(ctx context.Context, binary string, count int, dir string) (*gate, []string, error) {
+	g, err := startGate(ctx, binary, dir, surroundings{})
+	if err != nil {
+		return nil, nil, err
+	}
+	f.started = append(f.started, g.process)
+	keys, err := g.makeKeys(ctx, count)
+	return g, keys, err
+}
+
 // startBeside starts another build of the gate, to be compared with the first.
 func (f *fleet) startBeside(ctx context.Context, o options, dir string) error {
 	dir = filepath.Join(dir, "beside")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	g, err := startGate(ctx, o.beside, dir, surroundings{})
-	if err != nil {
-		return err
-	}
-	f.started = append(f.started, g.process)
-	keys, err := g.makeKeys(ctx, o.keyCount)
+	g, keys, err := f.startGate(ctx, o.beside, o.keyCount, dir)
 	if err != nil {
 		return err
 	}

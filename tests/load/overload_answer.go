@@ -24,12 +24,6 @@ const (
 	endings        // how many there are
 )
 
-// Field numbers of CheckResponse that quickCheck does not let pass.
-const (
-	fieldDenied = 2
-	fieldError  = 5
-)
-
 // overloadedReason is in the metadata of a refusal for there being too much.
 var overloadedReason = []byte("gate.overloaded")
 
@@ -43,28 +37,15 @@ func judge(message []byte, stranger bool) ending {
 		return right
 	}
 	var denied, failed, overloaded bool
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 || kind != protowire.BytesType {
-			return wrong
-		}
-		value, m := protowire.ConsumeBytes(message[n:])
-		if m < 0 {
-			return wrong
-		}
-		switch number {
-		case fieldDenied:
-			denied = true
-		case fieldError:
-			failed = true
-		case fieldOKResponse:
-			return wrong
-		case fieldMetadata:
-			overloaded = bytes.Contains(value, overloadedReason)
-		}
-		message = message[n+m:]
-	}
+	known := topFields(message, func(number protowire.Number, value []byte) bool {
+		denied = denied || number == fieldDeniedResponse
+		failed = failed || number == fieldErrorResponse
+		overloaded = overloaded || number == fieldMetadata && bytes.Contains(value, overloadedReason)
+		return number != fieldOKResponse
+	})
 	switch {
+	case !known:
+		return wrong
 	case failed && overloaded && !denied:
 		return tooMuch
 	case denied && stranger && !failed:
