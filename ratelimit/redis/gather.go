@@ -3,6 +3,8 @@ package redis
 import (
 	"cmp"
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -47,6 +49,7 @@ type queued struct {
 	done    chan struct{} // closed when said and failure are set
 	said    response
 	failure *failure
+	ended   bool // of who ends it
 
 	left, sent bool // guarded by gathering.mu
 }
@@ -116,7 +119,7 @@ func (w *queued) await(ctx context.Context, g *gathering) (response, *failure) {
 
 // end tells who waits for w how it ended.
 func (w *queued) end(said response, f *failure) {
-	w.said, w.failure = said, f
+	w.said, w.failure, w.ended = said, f, true
 	close(w.done)
 }
 
@@ -128,10 +131,23 @@ func (c *Counters) sendGathered(p *part, batch []*queued) {
 	}
 }
 
+var errPanicked = errors.New("internal error")
+
 // sendBatch sends batch as one call, with all its tallies as one request, and ends
 // all in it. The failure is that of the call.
-func (c *Counters) sendBatch(p *part, batch []*queued) *failure {
+func (c *Counters) sendBatch(p *part, batch []*queued) (f *failure) {
 	ctx := context.Background() // of many callers, of whom any may leave
+	defer func() {
+		if fault := recover(); fault != nil { // in no caller's goroutine: it would end the process
+			slog.Error("counters in Redis: panic", "panic", fault)
+			f = &failure{cause: errPanicked, sent: true, own: true}
+			for _, w := range batch {
+				if !w.ended {
+					w.end(response{}, f)
+				}
+			}
+		}
+	}()
 	slices.SortStableFunc(batch, func(a, b *queued) int { return cmp.Compare(flag(b.tallies), flag(a.tallies)) })
 	tallies := 0 // how many of batch come first and share an argument and an answer
 	var shared request
@@ -147,7 +163,8 @@ func (c *Counters) sendBatch(p *part, batch []*queued) *failure {
 	for _, w := range batch[tallies:] {
 		keys, arguments = append(keys, w.keys...), append(arguments, w.argument())
 	}
-	answers, f := c.exec(ctx, p, keys, arguments)
+	var answers []rueidis.RedisMessage
+	answers, f = c.exec(ctx, p, keys, arguments)
 	for i, w := range batch {
 		if f != nil {
 			w.end(response{}, f)

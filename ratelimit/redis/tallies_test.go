@@ -228,3 +228,18 @@ func TestWhoLeavesBeforeItsTurnCountsNothing(t *testing.T) {
 		t.Errorf("%d used, %d losses; want that of the one who stayed", n, s.Losses)
 	}
 }
+
+// A panic while many are served fails them, and nothing else.
+func TestAPanicFailsThoseWhoWait(t *testing.T) {
+	c := &Counters{options: Options{Timeout: lenient}, room: make(chan struct{}, 1)} // without a script
+	c.link.Store(new(link))
+	batch := []*queued{{done: make(chan struct{})}, {done: make(chan struct{})}}
+	if f := c.sendBatch(new(part), batch); f == nil || !f.own {
+		t.Errorf("got %v", f)
+	}
+	for _, w := range batch {
+		if _, f := w.await(ctx, &c.gathered); !errors.Is(f, errPanicked) {
+			t.Errorf("got %v, want %v", f, errPanicked)
+		}
+	}
+}
