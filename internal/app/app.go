@@ -243,7 +243,7 @@ func (a *App) newFinder(ctx context.Context, c config.Cache) (*extauthz.Finder, 
 func (a *App) Run(ctx context.Context) error {
 	failed := make(chan error, len(a.listeners)+1)
 	for _, l := range a.listeners {
-		go func() { failed <- a.grpc.Serve(l) }()
+		go func() { failed <- a.grpc.Serve(pausing{l}) }()
 	}
 	go func() { failed <- a.http.Serve(a.httpListen) }()
 	a.serving()

@@ -53,8 +53,7 @@ func (a *App) newGRPC(checks *extauthz.Server) {
 		// stream only while it is idle, so there are as many as streams in
 		// flight at once in ordinary load; further ones get goroutines.
 		grpc.NumStreamWorkers(uint32(workers)),
-		// One connection alone has no more in flight than all may have.
-		grpc.MaxConcurrentStreams(uint32(most)),
+		grpc.MaxConcurrentStreams(uint32(min(most, streamsPerConnection))),
 	)
 	checks.RefuseWhile(overloaded(workers + most))
 	a.limits.RefuseWhile(overloaded(workers + most))

@@ -71,10 +71,10 @@
 // The part called overload finds how many Checks a second sallyport answers when
 // each is asked for after the one before, and then has three times as many come,
 // by an open loop on several connections to its Unix socket. Nobody waits
-// longer than a second; a call that is due while 65,536 are on their way is not
-// made, as by the circuit breaker that is generated for Envoy. Every answer is judged: the
-// right one for this caller, a refusal as too much, or late; anything else ends
-// the run. Then half of what can be answered comes, on the same connections, and
+// longer than a second; a call that is due while each connection has as many on
+// their way as sallyport allows, or 4096, is not made, as by Envoy's circuit
+// breakers. Every answer is judged: the right one for this caller, a refusal as
+// too much, or late; anything else ends the run. Then half of what can be answered comes, on the same connections, and
 // what was left behind is in its way. The clients take a core of their own, where
 // there is one, but share the machine with sallyport: shares are told, and what
 // they are of is the wall clock's and not the CPU's. On a machine that does other

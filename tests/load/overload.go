@@ -47,7 +47,7 @@ type overloadResult struct {
 	before   vitalSigns
 	after    vitalSigns
 	peak     float64 // MiB
-	inFlight float64 // that the server allows
+	inFlight float64 // that the server allows a connection
 }
 
 // restResult is what came of the calls of a while after the flood.
@@ -235,7 +235,7 @@ func (r *overloadResult) goodput() float64 {
 }
 
 // mayReside is the memory that the gate may take, in MiB: what it had, and so much
-// for each call that it lets be in flight.
+// for each call that it lets a connection have in flight: those beyond are to wait unread.
 func (r *overloadResult) mayReside() float64 {
 	return r.before.resident + r.inFlight*callMemory/(1<<20)
 }
