@@ -12,6 +12,10 @@ const (
 	// read: a millisecond of work.
 	runnablePerCore = 64
 
+	// othersAtRest are about so many goroutines as wait for something where nothing
+	// is asked, the workers and the connections of many Envoys aside.
+	othersAtRest = 128
+
 	// longestPause is how long a connection is left unread at most, so that what is
 	// no call is heard in time: Envoy gives a ping a second.
 	longestPause = 50 * time.Millisecond
@@ -58,11 +62,11 @@ func (c pausingConn) Read(p []byte) (int, error) {
 func busyCores() func() bool {
 	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	return func() bool {
-		most := runnablePerCore * runtime.GOMAXPROCS(0)
-		if runtime.NumGoroutine() <= most {
+		cores := runtime.GOMAXPROCS(0)
+		if runtime.NumGoroutine() <= (workersPerCore+runnablePerCore)*cores+othersAtRest {
 			return false // which costs a fifth of asking how many are runnable
 		}
 		metrics.Read(sample)
-		return sample[0].Value.Uint64() > uint64(most)
+		return sample[0].Value.Uint64() > uint64(runnablePerCore*cores)
 	}
 }

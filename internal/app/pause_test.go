@@ -43,7 +43,7 @@ func TestBusyCoresAreSeen(t *testing.T) {
 	busy := busyCores()
 	var all sync.WaitGroup
 	release := make(chan struct{})
-	for range 4 * runnablePerCore {
+	for range 8 * runnablePerCore {
 		all.Go(func() { <-release })
 	}
 	for busy() { // until they have begun to wait
@@ -53,7 +53,7 @@ func TestBusyCoresAreSeen(t *testing.T) {
 	all.Wait()
 	var run atomic.Bool
 	run.Store(true)
-	for range 2 * runnablePerCore {
+	for range 8 * runnablePerCore {
 		all.Go(func() {
 			for run.Load() {
 				runtime.Gosched()

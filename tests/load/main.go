@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	if o.soak > 0 {
 		what = soak
 	}
-	if err := what(ctx, o, stdout); err != nil {
+	if err := what(ctx, o, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "load:", err)
 		return 1
 	}
@@ -147,8 +147,9 @@ func (o *options) check(rest int) error {
 	return nil
 }
 
-// bench measures every part that is asked for, and prints the table.
-func bench(ctx context.Context, o options, stdout io.Writer) error {
+// bench measures every part that is asked for, and prints the table. How far it
+// is goes to stderr.
+func bench(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	dir, err := os.MkdirTemp("", "sallyport-load-")
 	if err != nil {
 		return err
@@ -163,10 +164,12 @@ func bench(ctx context.Context, o options, stdout io.Writer) error {
 		if err := os.Mkdir(where, 0o700); err != nil {
 			return err
 		}
+		begin := time.Now()
 		found, err := p.run(ctx, o, where)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		fmt.Fprintf(stderr, "load: %s measured in %.0f s\n", p.name, time.Since(begin).Seconds())
 		all.add(found)
 	}
 	return o.report(ctx, stdout, all)

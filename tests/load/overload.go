@@ -241,10 +241,14 @@ func (r *overloadResult) mayReside() float64 {
 }
 
 // refusal is what a call cost that was not answered rightly, if a right answer
-// cost what it did before: that cannot be seen apart.
-func (r *overloadResult) refusal() time.Duration {
-	others := r.flood.calls[tooMuch] + r.flood.calls[late]
-	return (r.spent - time.Duration(r.flood.calls[right])*r.check) / time.Duration(max(others, 1))
+// cost what it did before: that cannot be seen apart, and not at all where the few
+// there were cost less than right answers vary.
+func (r *overloadResult) refusal() string {
+	all, others := r.flood.calls[right], r.flood.calls[tooMuch]+r.flood.calls[late]
+	if others*10 <= all {
+		return "few"
+	}
+	return micros((r.spent - time.Duration(all)*r.check) / time.Duration(others))
 }
 
 // overloadLine is a line of the table.
@@ -269,7 +273,7 @@ func (r *overloadResult) lines() []overloadLine {
 		{measure: "p50, p99 of right answers, ms", found: millis(r.flood.quantile(right, 0.5)) + ", " + millis(r.flood.quantile(right, 0.99))},
 		{measure: "p50, p99 of refusals, ms", found: millis(r.flood.quantile(tooMuch, 0.5)) + ", " + millis(r.flood.quantile(tooMuch, 0.99))},
 		{measure: "CPU µs of a Check at capacity", found: micros(r.check)},
-		{measure: "CPU µs of a call refused or late, if a right answer cost that", found: micros(r.refusal())},
+		{measure: "CPU µs of a call refused or late, if a right answer cost that", found: r.refusal()},
 		{
 			measure: "resident memory, MiB: highest ever", found: fmt.Sprintf("%.0f", r.peak),
 			bar: fmt.Sprintf("≤ %.0f", r.mayReside()), missed: !(r.peak <= r.mayReside()),

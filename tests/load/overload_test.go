@@ -30,8 +30,11 @@ func TestWhatOverloadSays(t *testing.T) {
 	if got := r.goodput(); got != 0.6 {
 		t.Errorf("got a goodput of %g", got)
 	}
-	if got := r.refusal(); got != 2*time.Microsecond {
-		t.Errorf("a refusal costs %s", got)
+	if got := r.refusal(); got != "2.00" {
+		t.Errorf("a refusal costs %s µs", got)
+	}
+	if got := (&overloadResult{flood: newTally(floodDeadline)}).refusal(); got != "few" {
+		t.Errorf("no refusals cost %s", got)
 	}
 	if got := r.mayReside(); got != 500 {
 		t.Errorf("may take %g MiB", got)

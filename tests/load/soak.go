@@ -30,7 +30,7 @@ var errSoak = errors.New("the soak found faults")
 // soak has the gate work for o.soak while its configuration, its keys and its
 // Redis change, and says what came of it. A wrong answer is an error, and so is
 // growth.
-func soak(ctx context.Context, o options, stdout io.Writer) error {
+func soak(ctx context.Context, o options, stdout, _ io.Writer) error {
 	dir, err := os.MkdirTemp("", "sallyport-soak-")
 	if err != nil {
 		return err
