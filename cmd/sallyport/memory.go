@@ -10,7 +10,7 @@ import (
 // garbage is GOGC where the environment says nothing: the server's live heap is
 // small beside what the machine has, and collecting less often is worth more
 // than the memory.
-const garbage = 400
+const garbage = 200
 
 // memoryFiles say how much memory a container may have: of cgroup v2, then v1.
 var memoryFiles = []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
