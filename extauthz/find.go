@@ -206,7 +206,7 @@ func (f *Finder) loadOnce(digest sallyport.Digest, within time.Duration, read re
 	c, until, err := read(ctx)
 	switch {
 	case err == nil:
-		e.packed = f.shared.pack(c)
+		f.shared.pack(&e.packed, c)
 		f.cache.keep(key, e, keepFor(until)) // whoever asks when this load has ended finds it
 	case errors.Is(err, sallyport.ErrNotFound):
 		f.unknown.keep(key, e, unknownFor)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 	"weak"
 
 	"github.com/sallyport/sallyport"
@@ -19,11 +20,12 @@ type packed struct {
 	like             *sallyport.Credential // all that is not below; shared, unless whole. nil: there is none
 	tenant           *sallyport.Tenant     // shared
 	user             *sallyport.User       // shared
-	text             string                // ID, Name and Last4 behind one another
+	text             string                // ID, Name and Last4 behind one another, in short if that is long enough
 	created, expires int64                 // Unix milliseconds; never: no time
 	id, name         uint8                 // lengths in text
 	own              bool                  // it is its own principal, and not its user
 	whole            bool                  // like is all of it
+	short            [44]byte
 }
 
 const never = math.MinInt64
@@ -36,17 +38,17 @@ type shared struct {
 	users   pool[sallyport.User]
 }
 
-// pack returns c as it is cached; nil is none. The few that do not fit, tokens
-// among them, are cached whole.
-func (s *shared) pack(c *sallyport.Credential) packed {
+// pack fills p with c as it is cached; nil is none. The few that do not fit, tokens
+// among them, are cached whole. p must be new and is not to be copied after.
+func (s *shared) pack(p *packed, c *sallyport.Credential) {
 	if c == nil || !fits(c) {
-		return packed{like: c, whole: true}
+		p.like, p.whole = c, true
+		return
 	}
-	p := packed{
-		text: c.ID + c.Name + c.Last4, id: uint8(len(c.ID)), name: uint8(len(c.Name)), own: c.Principal == c.ID,
-		created: packTime(c.CreatedAt), expires: packTime(c.ExpiresAt),
-		tenant: s.tenants.share(c.Tenant, c.Tenant.API, c.Tenant.ID),
-	}
+	p.id, p.name, p.own = uint8(len(c.ID)), uint8(len(c.Name)), c.Principal == c.ID
+	p.setText(c.ID, c.Name, c.Last4)
+	p.created, p.expires = packTime(c.CreatedAt), packTime(c.ExpiresAt)
+	p.tenant = s.tenants.share(c.Tenant, c.Tenant.API, c.Tenant.ID)
 	if c.User != nil {
 		p.user = s.users.share(c.User, c.User.API, c.User.Tenant, c.User.ID)
 	}
@@ -54,7 +56,18 @@ func (s *shared) pack(c *sallyport.Credential) packed {
 	like.ID, like.Name, like.Last4, like.Principal, like.Tenant, like.User = "", "", "", "", nil, nil
 	like.CreatedAt, like.ExpiresAt = time.Time{}, time.Time{}
 	p.like = s.terms.share(&like, append([]string{c.API, c.Prefix, c.Plan, c.Cause, c.State.String()}, c.Scopes...)...)
-	return p
+}
+
+// setText keeps the text in p itself where there is room: each object less is one
+// less for the garbage collector to look at, of a million credentials, again and
+// again.
+func (p *packed) setText(id, name, last4 string) {
+	if len(id)+len(name)+len(last4) > len(p.short) {
+		p.text = id + name + last4
+		return
+	}
+	b := append(append(append(p.short[:0], id...), name...), last4...)
+	p.text = unsafe.String(&p.short[0], len(b)) // which nobody writes to again
 }
 
 // fits reports whether pack loses nothing of c.

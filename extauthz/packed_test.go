@@ -50,7 +50,8 @@ func TestWhatIsPackedComesBack(t *testing.T) {
 		want := c
 		memory := sallyport.Credential{Name: "of before", Cause: "of before", Token: &sallyport.Token{}}
 		for range 2 { // the second shares with the first
-			p := s.pack(&c)
+			var p packed
+			s.pack(&p, &c)
 			if got := p.unpack(&memory); !reflect.DeepEqual(*got, want) {
 				t.Errorf("%s: got\n%+v, want\n%+v", name, *got, want)
 			}
@@ -67,7 +68,8 @@ func TestSharedValuesAreForgotten(t *testing.T) {
 	for i := range 1000 {
 		c := credential(fmt.Sprint("k", i), sallyport.Active)
 		c.Tenant.ID = fmt.Sprint("t", i)
-		if p := s.pack(c); p.whole {
+		var p packed
+		if s.pack(&p, c); p.whole {
 			t.Fatal("cached whole")
 		}
 	}
@@ -121,7 +123,9 @@ func fill(t testing.TB, credentials uint64) (*Finder, float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.cache.Set(binary.LittleEndian.Uint64(d[:]), &entry{digest: d, packed: f.shared.pack(c)}, 1)
+		e := &entry{digest: d}
+		f.shared.pack(&e.packed, c)
+		f.cache.Set(binary.LittleEndian.Uint64(d[:]), e, 1)
 		if n%1000 == 0 {
 			f.cache.Wait() // its queue is short, and drops what it has no room for
 		}

@@ -387,8 +387,7 @@ func (m *Memory) restore(r io.Reader, second int64) error {
 func (m *Memory) restoreCounter(r *bytes.Buffer, second int64) error {
 	in := reader{Buffer: r}
 	key := in.bytes(in.uint())
-	c := &counter{key: string(key)}
-	c.slots = c.two[:0]
+	c := newCounter(key)
 	for range in.count() {
 		s := slot{kind: kind(in.uint()), start: in.int(), used: in.uint()}
 		if n := in.count(); n > 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/sallyport/sallyport"
 )
@@ -33,13 +34,26 @@ type shard struct {
 }
 
 // counter is the windows of one limit for one subject. Nearly all have one or
-// two, which need no second allocation.
+// two, and a short name, which need no allocation of their own: each is one more
+// for the garbage collector to look at.
 type counter struct {
 	key     string
 	latest  int64 // when the last call was, in Unix microseconds
 	slots   []slot
 	touched bool
+	short   [47]byte // key, if that is long enough
 	two     [2]slot
+}
+
+func newCounter(key []byte) *counter {
+	c := new(counter)
+	c.slots = c.two[:0]
+	if len(key) == 0 || len(key) > len(c.short) {
+		c.key = string(key)
+	} else {
+		c.key = unsafe.String(&c.short[0], copy(c.short[:], key)) // which nobody writes to again
+	}
+	return c
 }
 
 // firstSweep is how many counters a shard holds before it first looks for dead
@@ -300,8 +314,7 @@ func (s *shard) counterLocked(key []byte) *counter {
 	if c, ok := s.counters[string(key)]; ok {
 		return c
 	}
-	c := &counter{key: string(key)}
-	c.slots = c.two[:0]
+	c := newCounter(key)
 	s.counters[c.key] = c
 	return c
 }
