@@ -102,7 +102,7 @@ func parse(args []string, stderr io.Writer, getenv func(string) string) (o optio
 	f.StringVar(&o.profile, "profile", "", "gather profiles of a Check under load, and of overload, into this `folder`")
 	f.StringVar(&o.beside, "beside", "", "measure a Check of this `binary` too, an older or newer one, beside that of -sallyport")
 	f.BoolVar(&o.strict, "strict", false, "fail where a bar is missed")
-	f.DurationVar(&o.budget, "time", 100*time.Second, "on a slow machine, make rounds shorter rather than take much longer than this for a part")
+	f.DurationVar(&o.budget, "time", 75*time.Second, "on a slow machine, make rounds shorter rather than take much longer than this for a part")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this time, besides that of -soak")
 	f.DurationVar(&o.soak, "soak", 0, "measure nothing: for so `long` change what the gate works with, and hold that answers are right and memory is flat")
 	if err := f.Parse(args); err != nil {

@@ -115,7 +115,7 @@ func checkPart(ctx context.Context, o options, dir string) (finding, error) {
 
 // microPart runs the Go benchmarks of the module's hot parts.
 func microPart(ctx context.Context, o options, _ string) (finding, error) {
-	benchtime := "1s"
+	benchtime := "500ms"
 	if o.quick {
 		benchtime = "100ms"
 	}
