@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"testing"
 )
@@ -37,18 +38,36 @@ func TestTheEnvironmentHasTheLastWordOnMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	memoryFiles = []string{file}
-	tuneMemory(func(string) string { return "set" })
+	tuneMemory(t.Context(), func(string) string { return "set" })
 	if got := debug.SetGCPercent(150); got != 150 {
 		t.Errorf("GOGC became %d", got)
 	}
 	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
 		t.Errorf("GOMEMLIMIT became %d", got)
 	}
-	tuneMemory(func(string) string { return "" })
-	if got := debug.SetGCPercent(150); got != garbage {
+	tuneMemory(t.Context(), func(string) string { return "" })
+	if got := debug.SetGCPercent(150); got != littleGarbage {
 		t.Errorf("GOGC is %d", got)
 	}
 	if got := debug.SetMemoryLimit(-1); got != 900_000_000 {
 		t.Errorf("GOMEMLIMIT is %d", got)
+	}
+}
+
+func TestGarbageGoesByWhatLives(t *testing.T) {
+	percent := littleGarbage
+	for _, step := range []struct {
+		alive uint64
+		want  int
+	}{
+		{20 << 20, littleGarbage}, {60 << 20, littleGarbage}, {65 << 20, muchGarbage}, {60 << 20, muchGarbage}, {47 << 20, littleGarbage},
+	} {
+		if percent = garbageFor(step.alive, percent); percent != step.want {
+			t.Errorf("%d MiB: got %d, want %d", step.alive>>20, percent, step.want)
+		}
+	}
+	runtime.GC()
+	if alive() == 0 {
+		t.Error("nothing lives")
 	}
 }

@@ -48,7 +48,7 @@ func serve(ctx context.Context, s streams, file string, watch bool) error {
 	if len(c.Absent) > 0 {
 		return fmt.Errorf("the configuration asks for more than this version serves, and leaving it out would let requests pass:\n%s", lines(c.Absent))
 	}
-	tuneMemory(os.Getenv)
+	tuneMemory(ctx, os.Getenv)
 	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
 	if c.Log.Format == "json" {
 		handler = slog.NewJSONHandler(s.err, nil)
