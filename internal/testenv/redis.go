@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -110,22 +111,54 @@ func (s *RedisServer) tell(t testing.TB) {
 	}
 }
 
-// freeAddress returns an address of the loopback that nobody listens on. Redis
-// wants another 10,000 above it where it is one of a cluster.
+// clusterBus is how far above its port a Redis listens for the others of its
+// cluster.
+const clusterBus = 10_000
+
+// freeAddress returns an address of the loopback that nobody listens on, nor
+// clusterBus above it, and that no other server of this process's tests was given:
+// one that is not started yet, or killed to be started again, listens nowhere. It
+// is below those that Linux gives to whoever asks for any port, so that nobody's
+// connection is there when the server comes back.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // not before another port has been found
-		if port := l.Addr().(*net.TCPAddr).Port; port < 55_000 {
-			return l.Addr().String()
+	for range 1000 {
+		port := 11_000 + rand.IntN(clusterBus)
+		if address := fmt.Sprintf("127.0.0.1:%d", port); canListen(address) &&
+			canListen(fmt.Sprintf("127.0.0.1:%d", port+clusterBus)) && handOut(port) {
+			return address
 		}
 	}
-	t.Fatal("no free port below 55000")
+	t.Fatal("no free port with another one clusterBus above it")
 	return ""
+}
+
+func canListen(address string) bool {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// handedOut holds the ports of the servers of this process's tests, and those
+// that they have for their cluster.
+var handedOut = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
+// handOut reports whether neither port nor the one for its cluster is another
+// server's, and makes them the caller's.
+func handOut(port int) bool {
+	handedOut.Lock()
+	defer handedOut.Unlock()
+	if handedOut.ports[port] || handedOut.ports[port+clusterBus] {
+		return false
+	}
+	handedOut.ports[port], handedOut.ports[port+clusterBus] = true, true
+	return true
 }
 
 // Port returns the server's port.

@@ -44,7 +44,7 @@ func (s *RedisServer) joinCluster(args []string) {
 	s.t.Helper()
 	s.args = append([]string{
 		"--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(s.dir, "nodes.conf"), "--cluster-node-timeout", "1000",
-		"--cluster-port", strconv.Itoa(port(s.t, s.Addr) + 10_000), "--cluster-require-full-coverage", "no",
+		"--cluster-port", strconv.Itoa(port(s.t, s.Addr) + clusterBus), "--cluster-require-full-coverage", "no",
 	}, args...)
 }
 
