@@ -2,11 +2,12 @@ package envoy
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"text/template"
 	"time"
 
@@ -21,20 +22,25 @@ const (
 	clusterHTTP      = "sallyport_http"
 )
 
-//go:embed bootstrap.yaml.tmpl
-var bootstrapText string
+//go:embed *.yaml.tmpl
+var templateFiles embed.FS
 
-// bootstrapTemplate puts every value in through quote or through a type that
-// cannot hold anything else, so that no operator's string becomes structure.
-var bootstrapTemplate = template.Must(template.New("bootstrap").Funcs(template.FuncMap{
+// templates put every value in through quote or through a type that cannot hold
+// anything else, so that no operator's string becomes structure.
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"quote":   strconv.Quote,
 	"seconds": seconds,
 	"backoff": func(timeout time.Duration) string { return seconds(min(20*time.Millisecond, timeout)) },
-}).Option("missingkey=error").Parse(bootstrapText))
+}).Option("missingkey=error").ParseFS(templateFiles, "*.yaml.tmpl"))
+
+// names are what the clusters that lead to us are called, in this form of the
+// configuration.
+type names struct{ Authz, RateLimit, AccessLog string }
 
 // view is what the template is executed on.
 type view struct {
 	Options
+	Names       names
 	Paired      bool
 	ListenOn    endpoint
 	AdminOn     *endpoint
@@ -78,10 +84,36 @@ func Bootstrap(p *sallyport.Policy, o Options) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	if err := bootstrapTemplate.Execute(&out, v); err != nil {
+	if err := templates.ExecuteTemplate(&out, "bootstrap.yaml.tmpl", v); err != nil {
 		return nil, fmt.Errorf("write bootstrap: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// Piece is one piece of the configuration, each of its lines moved to the right.
+func (v *view) Piece(name string, indent int) (string, error) { return piece(name, indent, v) }
+
+// Cluster is one cluster, in the same way.
+func (v *view) Cluster(c cluster, indent int) (string, error) {
+	return piece("cluster", indent, struct {
+		cluster
+		Timeouts     Timeouts
+		Certificates string
+	}{c, v.Timeouts, v.Certificates})
+}
+
+func piece(name string, indent int, data any) (string, error) {
+	var out strings.Builder
+	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
+		return "", err
+	}
+	lines := strings.SplitAfter(out.String(), "\n")
+	for i, line := range lines {
+		if strings.TrimSpace(line) != "" {
+			lines[i] = strings.Repeat(" ", indent) + line
+		}
+	}
+	return strings.Join(lines, ""), nil
 }
 
 // builder gathers the view and what is wrong on the way.
@@ -98,6 +130,7 @@ func (b *builder) view(p *sallyport.Policy) *view {
 	o := b.options
 	v := &view{
 		Options:     o,
+		Names:       names{clusterAuthz, clusterRateLimit, clusterAccessLog},
 		Paired:      o.Chain == sallyport.Paired,
 		Domain:      sallyport.Domain,
 		SubjectKeys: sallyport.SubjectKeys[:],
