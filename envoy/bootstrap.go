@@ -42,6 +42,8 @@ type view struct {
 	Options
 	Names       names
 	Paired      bool
+	Source      bool // the client's address is stamped: Check cannot tell it by the connection
+	PackBodies  bool // by the filter; else whoever makes the filter says so
 	ListenOn    endpoint
 	AdminOn     *endpoint
 	Domain      string
@@ -93,6 +95,24 @@ func Bootstrap(p *sallyport.Policy, o Options) ([]byte, error) {
 // Piece is one piece of the configuration, each of its lines moved to the right.
 func (v *view) Piece(name string, indent int) (string, error) { return piece(name, indent, v) }
 
+// Mapping is a piece that is an entry of a list, without the list.
+func (v *view) Mapping(name string, indent int) (string, error) {
+	text, err := piece(name, 0, v)
+	if err != nil {
+		return "", err
+	}
+	lines := strings.Split(text, "\n")
+	inside := false
+	for i, line := range lines {
+		if entry, begins := strings.CutPrefix(line, "- "); begins && !inside {
+			lines[i], inside = entry, true
+		} else if inside {
+			lines[i] = strings.TrimPrefix(line, "  ")
+		}
+	}
+	return indented(strings.Join(lines, "\n"), indent), nil
+}
+
 // Cluster is one cluster, in the same way.
 func (v *view) Cluster(c cluster, indent int) (string, error) {
 	return piece("cluster", indent, struct {
@@ -107,13 +127,18 @@ func piece(name string, indent int, data any) (string, error) {
 	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
 		return "", err
 	}
-	lines := strings.SplitAfter(out.String(), "\n")
+	return indented(out.String(), indent), nil
+}
+
+// indented is text with each of its lines moved to the right.
+func indented(text string, indent int) string {
+	lines := strings.SplitAfter(text, "\n")
 	for i, line := range lines {
 		if strings.TrimSpace(line) != "" {
 			lines[i] = strings.Repeat(" ", indent) + line
 		}
 	}
-	return strings.Join(lines, ""), nil
+	return strings.Join(lines, "")
 }
 
 // builder gathers the view and what is wrong on the way.
@@ -126,12 +151,15 @@ func (b *builder) fault(format string, args ...any) {
 	b.faults = append(b.faults, fmt.Errorf(format, args...))
 }
 
-func (b *builder) view(p *sallyport.Policy) *view {
-	o := b.options
+// common is what all forms of the configuration share, where the clusters that
+// lead to us are called n.
+func (b *builder) common(p *sallyport.Policy, n names) *view {
+	b.checkHosts(p)
 	v := &view{
-		Options:     o,
-		Names:       names{clusterAuthz, clusterRateLimit, clusterAccessLog},
-		Paired:      o.Chain == sallyport.Paired,
+		Options:     b.options,
+		Names:       n,
+		Paired:      b.options.Chain == sallyport.Paired,
+		Source:      b.options.TrustedHops > 0,
 		Domain:      sallyport.Domain,
 		SubjectKeys: sallyport.SubjectKeys[:],
 		LimitsKey:   sallyport.LimitsKey,
@@ -139,7 +167,37 @@ func (b *builder) view(p *sallyport.Policy) *view {
 		AccessLog:   accessLogOf(p),
 		RequestID:   sallyport.CarrierRequestID,
 		SID:         sallyport.CarrierSID,
+		NotFound:    b.body(nil, sallyport.KindNotFound),
 	}
+	others := b.replies(nil)
+	for _, api := range p.APIs {
+		if len(api.Hosts) == 0 {
+			continue // reached by context extensions of people's own Envoys only
+		}
+		b.checkStatuses(api)
+		if own := b.replies(api); !sameAnswers(own, others) {
+			v.Replies = append(v.Replies, own...)
+		}
+	}
+	v.Replies = append(v.Replies, others...)
+	return v
+}
+
+// ownReplies are the mappers for p's APIs alone, where a proxy serves other hosts
+// too; what could not be asked is told of all.
+func (b *builder) ownReplies(p *sallyport.Policy) (list []reply) {
+	for _, api := range p.APIs {
+		if len(api.Hosts) > 0 {
+			list = append(list, b.replies(api)...)
+		}
+	}
+	return append(list, b.replies(nil)[:1]...)
+}
+
+func (b *builder) view(p *sallyport.Policy) *view {
+	o := b.options
+	v := b.common(p, names{clusterAuthz, clusterRateLimit, clusterAccessLog})
+	v.PackBodies = true
 	var err error
 	if v.ListenOn, err = parseListener(o.Listen); err != nil {
 		b.fault("listen: %w", err)
@@ -151,15 +209,13 @@ func (b *builder) view(p *sallyport.Policy) *view {
 		}
 		v.AdminOn = &admin
 	}
-	b.checkHosts(p)
 	b.ownClusters(v)
-	others := b.replies(nil)
 	serves := false
 	for _, api := range p.APIs {
 		if len(api.Hosts) == 0 {
-			continue // reached by context extensions of people's own Envoys only
+			continue
 		}
-		one := b.api(v, api, others)
+		one := b.api(v, api)
 		for _, r := range one.Routes {
 			serves = serves || r.Cluster == clusterHTTP
 		}
@@ -168,8 +224,6 @@ func (b *builder) view(p *sallyport.Policy) *view {
 	if serves {
 		b.httpCluster(v)
 	}
-	v.Replies = append(v.Replies, others...)
-	v.NotFound = b.body(nil, sallyport.KindNotFound)
 	return v
 }
 
@@ -202,9 +256,8 @@ func (b *builder) httpCluster(v *view) {
 		Comment: "The endpoints that Sallyport serves on an API's own paths."})
 }
 
-// api adds one API's cluster and replies to v and returns its virtual host.
-// others are the replies for hosts of no API.
-func (b *builder) api(v *view, api *sallyport.API, others []reply) apiView {
+// api adds one API's cluster to v and returns its virtual host.
+func (b *builder) api(v *view, api *sallyport.API) apiView {
 	at, tls, err := parseUpstream(api.Upstream)
 	if err != nil {
 		b.fault("api %s: upstream: %w", api.Name, err)
@@ -217,10 +270,6 @@ func (b *builder) api(v *view, api *sallyport.API, others []reply) apiView {
 	}
 	for i, r := range one.Routes {
 		one.Routes[i] = b.bound(r, api)
-	}
-	b.checkStatuses(api)
-	if own := b.replies(api); !sameAnswers(own, others) {
-		v.Replies = append(v.Replies, own...)
 	}
 	return one
 }

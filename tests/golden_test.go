@@ -51,6 +51,51 @@ func TestBundledEnvoyConfigurations(t *testing.T) {
 	}
 }
 
+// What stands in deploy/istio is what `sallyport envoy istio` prints for an
+// example.
+func TestDeployedIstioObjects(t *testing.T) {
+	file, text, err := examples.Config("vaultwares")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, faults := config.Parse(file, text)
+	if len(faults) > 0 {
+		t.Fatal(config.Format(faults))
+	}
+	for name, o := range map[string]envoy.IstioOptions{
+		"meshconfig.yaml":        {Parts: []envoy.IstioPart{envoy.IstioMesh}},
+		"gateway.yaml":           {Parts: []envoy.IstioPart{envoy.IstioGateway}},
+		"gateway-api.yaml":       {Parts: []envoy.IstioPart{envoy.IstioGatewayAPI, envoy.IstioRoutes}},
+		"workload.yaml":          {Parts: []envoy.IstioPart{envoy.IstioWorkload}},
+		"waypoint.yaml":          {Parts: []envoy.IstioPart{envoy.IstioWaypoint}},
+		"beside/meshconfig.yaml": {Beside: true, Parts: []envoy.IstioPart{envoy.IstioMesh}},
+		"beside/local.yaml":      {Beside: true, Parts: []envoy.IstioPart{envoy.IstioLocal}},
+		"beside/gateway.yaml":    {Beside: true, Parts: []envoy.IstioPart{envoy.IstioGateway}},
+		"beside/workload.yaml":   {Beside: true, Parts: []envoy.IstioPart{envoy.IstioWorkload}},
+	} {
+		got, err := app.Istio(c.Policy, o)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		golden := filepath.Join("..", "deploy", "istio", filepath.FromSlash(name))
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is not what is generated (go test ./tests -update writes it):\n%s", golden, diff)
+		}
+	}
+}
+
 // This version serves all that the examples ask for.
 func TestTheExamplesAreServed(t *testing.T) {
 	for _, name := range examples.Names() {

@@ -13,6 +13,25 @@ import (
 // Bootstrap writes Envoy's configuration for p, with each API's own shapes for
 // what Envoy answers by itself.
 func Bootstrap(p *sallyport.Policy, o envoy.Options) ([]byte, error) {
+	var err error
+	if o.Render, err = localReplies(p); err != nil {
+		return nil, err
+	}
+	return envoy.Bootstrap(p, o)
+}
+
+// Istio writes what Istio is told for p, in the same way.
+func Istio(p *sallyport.Policy, o envoy.IstioOptions) ([]byte, error) {
+	var err error
+	if o.Render, err = localReplies(p); err != nil {
+		return nil, err
+	}
+	return envoy.Istio(p, o)
+}
+
+// localReplies returns the function that writes the bodies of what Envoy answers
+// by itself, in each API's own shape.
+func localReplies(p *sallyport.Policy) (func(api *sallyport.API, k sallyport.Kind) string, error) {
 	answers := make(map[*sallyport.API]*render.Answers)
 	for _, api := range append([]*sallyport.API{nil}, p.APIs...) {
 		a, err := render.NewAnswers(api)
@@ -21,8 +40,7 @@ func Bootstrap(p *sallyport.Policy, o envoy.Options) ([]byte, error) {
 		}
 		answers[api] = a
 	}
-	o.Render = func(api *sallyport.API, k sallyport.Kind) string { return localReply(answers[api], api, k) }
-	return envoy.Bootstrap(p, o)
+	return func(api *sallyport.API, k sallyport.Kind) string { return localReply(answers[api], api, k) }, nil
 }
 
 // requestIDHere stands for the request id until the text around it is escaped.

@@ -1,0 +1,358 @@
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport"
+)
+
+// IstioPart names one part of what Istio is told.
+type IstioPart string
+
+// The parts, in the order in which they are written.
+const (
+	IstioMesh       IstioPart = "mesh"        // the extension provider, for MeshConfig
+	IstioLocal      IstioPart = "local"       // the ServiceEntry for a container beside each Envoy
+	IstioGateway    IstioPart = "gateway"     // a gateway of Istio's own API, by its labels
+	IstioGatewayAPI IstioPart = "gateway-api" // a Gateway of the Gateway API
+	IstioRoutes     IstioPart = "routes"      // HTTPRoutes to what we serve ourselves
+	IstioWorkload   IstioPart = "workload"    // the sidecars of pods, by their labels
+	IstioWaypoint   IstioPart = "waypoint"    // a waypoint of the ambient mode
+)
+
+// IstioParts lists all parts.
+func IstioParts() []IstioPart {
+	return []IstioPart{IstioMesh, IstioLocal, IstioGateway, IstioGatewayAPI, IstioRoutes, IstioWorkload, IstioWaypoint}
+}
+
+// IstioOptions is what Istio's objects need besides the policy. The zero value of
+// a field means its default. Of Options it uses Chain, Timeouts and Render.
+type IstioOptions struct {
+	Options
+
+	Parts    []IstioPart // which ones; where empty, all but Local, or with it where Beside
+	Provider string      // the extension provider's name; default sallyport
+	Service  string      // our host as the mesh knows it; default sallyport.sallyport.svc.cluster.local, or sallyport.local where Beside
+	Port     uint16      // of our gRPC there; default 9191
+	HTTPPort uint16      // of our plain HTTP there; default 9192
+	Beside   bool        // we are a container beside each Envoy, and no service of the cluster
+
+	Root string // the mesh's root namespace; default istio-system
+
+	Namespace string // of the gateways; default istio-system
+	Selector  string // labels of a gateway's pods, as key=value,…; default istio=ingressgateway
+	Gateway   string // a Gateway's name; default ingress
+
+	WorkloadNamespace string // of workloads and waypoint; default default
+	Workload          string // labels of the workload's pods; default app= and the first API's name
+	Waypoint          string // a waypoint's name; default waypoint
+
+	OpenPaths []string // that nobody is asked about; what is spelt in another way is
+	OpenHosts []string // the same; with and without a port
+}
+
+func (o IstioOptions) withDefaults(p *sallyport.Policy) IstioOptions {
+	if o.Service == "" && o.Beside {
+		o.Service = "sallyport.local"
+	}
+	app := "api"
+	if len(p.APIs) > 0 {
+		app = p.APIs[0].Name
+	}
+	for _, f := range []struct {
+		field *string
+		value string
+	}{
+		{&o.Provider, "sallyport"},
+		{&o.Service, "sallyport.sallyport.svc.cluster.local"},
+		{&o.Root, "istio-system"},
+		{&o.Namespace, "istio-system"},
+		{&o.Selector, "istio=ingressgateway"},
+		{&o.Gateway, "ingress"},
+		{&o.WorkloadNamespace, "default"},
+		{&o.Workload, "app=" + app},
+		{&o.Waypoint, "waypoint"},
+	} {
+		if *f.field == "" {
+			*f.field = f.value
+		}
+	}
+	if o.Port == 0 {
+		o.Port = 9191
+	}
+	if o.HTTPPort == 0 {
+		o.HTTPPort = 9192
+	}
+	if len(o.Parts) == 0 {
+		o.Parts = slices.DeleteFunc(IstioParts(), func(part IstioPart) bool { return part == IstioLocal && !o.Beside })
+	}
+	o.Options = o.Options.withDefaults(p)
+	return o
+}
+
+// istioView is what a part's template is executed on.
+type istioView struct {
+	*view
+	Istio  IstioOptions
+	Body   int64    // so many bytes of a body are shown to Check; 0: none
+	Buffer int64    // so many must fit in
+	Remove []string // headers of answers that would pass for ours
+
+	// Of the proxies that a form is for:
+	Comment    string
+	Name       string // of the objects
+	Namespace  string
+	Context    string // GATEWAY or SIDECAR_INBOUND
+	Kind       string // of what is named in targetRefs; "" for labels
+	Target     string
+	Labels     []label
+	Referenced string // NAMESPACE/HOST of our service
+
+	Served           []servedAPI // where Gateway API routes lead to us
+	ServiceName      string
+	ServiceNamespace string
+	LocalName        string // of the ServiceEntry
+}
+
+type label struct{ Key, Value string }
+
+// servedAPI is what we serve ourselves on an API's own paths.
+type servedAPI struct {
+	Name    string
+	Hosts   []string
+	Matches []pathMatch
+}
+
+func (s servedAPI) RouteName() string { return kubernetesName("sallyport-" + s.Name) }
+
+type pathMatch struct{ Type, Value, Method string }
+
+// Istio writes what Istio is told, for p, as YAML: documents for kubectl, but for
+// the mesh's part. Equal arguments give equal bytes. Its errors are the
+// operator's, all of them at once.
+func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
+	o = o.withDefaults(p)
+	b := builder{options: o.Options}
+	b.checkIstio(o)
+	cluster := fmt.Sprintf("outbound|%d||%s", o.Port, o.Service)
+	v := istioView{view: b.common(p, names{cluster, cluster, cluster}), Istio: o, Served: served(p)}
+	v.Body, v.Buffer, v.Remove = shown(p)
+	v.Replies = b.ownReplies(p)
+	v.ServiceName, v.ServiceNamespace, v.LocalName = o.serviceName(), o.serviceNamespace(), kubernetesName(o.Service)
+	v.Istio.OpenHosts = withPorts(o.OpenHosts)
+	var parts []string
+	for _, part := range IstioParts() {
+		if !slices.Contains(o.Parts, part) || part == IstioRoutes && len(v.Served) == 0 {
+			continue
+		}
+		text, err := b.istioPart(part, v)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", part, err)
+		}
+		parts = append(parts, text)
+	}
+	if err := errors.Join(b.faults...); err != nil {
+		return nil, err
+	}
+	head := "# What Istio is told of Sallyport, " + chainWords(o.Chain) + ".\n" +
+		"# Generated by `sallyport envoy istio`: change sallyport.yaml and generate again.\n"
+	return []byte(head + strings.Join(parts, "---\n")), nil
+}
+
+// withPorts lists hosts as they stand in a request, with a port and without.
+func withPorts(hosts []string) (list []string) {
+	for _, h := range hosts {
+		list = append(list, h, h+":*")
+	}
+	return list
+}
+
+func chainWords(c sallyport.Chain) string {
+	if c == sallyport.Paired {
+		return "paired chain: ext_authz says who calls, the ratelimit filter asks how often"
+	}
+	return "fused chain: one ext_authz call says who calls and takes the quota"
+}
+
+// istioPart writes one part.
+func (b *builder) istioPart(part IstioPart, v istioView) (string, error) {
+	o := v.Istio
+	common := *v.view
+	v.view, v.Context = &common, "GATEWAY"
+	v.Name, v.Namespace = "sallyport", o.Namespace
+	common.Source = true // as the gateway's own settings tell it
+	v.Referenced = o.serviceNamespace() + "/" + o.Service
+	switch part {
+	case IstioMesh:
+		return piece("istio-mesh", 0, v)
+	case IstioLocal:
+		return piece("istio-local", 0, v)
+	case IstioRoutes:
+		return piece("istio-routes", 0, v)
+	case IstioGateway:
+		v.Comment = "For the pods of a gateway, by their labels."
+		v.Labels = b.labels("selector", o.Selector)
+	case IstioGatewayAPI:
+		v.Comment = "For a Gateway of the Gateway API, whose proxies Istio makes."
+		v.Name, v.Kind, v.Target = "sallyport-"+o.Gateway, "Gateway", o.Gateway
+	case IstioWorkload:
+		v.Comment = "For the sidecars of pods, by their labels: what comes in. Where a Sidecar object limits what they know, it must import\n# the host " + o.Service + "."
+		v.Context, v.Namespace, v.Referenced = "SIDECAR_INBOUND", o.WorkloadNamespace, ""
+		v.Name = "sallyport-workload"
+		v.Labels = b.labels("workload", o.Workload)
+		common.Source = o.TrustedHops > 0 // else the connection's: whoever is in the mesh may write X-Forwarded-For
+	case IstioWaypoint:
+		v.Comment = "For a waypoint. Without one, ztunnel asks nobody."
+		v.Context, v.Namespace = "SIDECAR_INBOUND", o.WorkloadNamespace // a waypoint has no context of its own that istiod knows
+		v.Name, v.Kind, v.Target = "sallyport-"+o.Waypoint, "Gateway", o.Waypoint
+		common.Source = o.TrustedHops > 0
+	}
+	return piece("istio-form", 0, v)
+}
+
+// shown is how much of a webhook's body Check is shown, what must fit into a
+// proxy's buffer for that, and which headers of upstreams would pass for ours.
+// Where an endpoint of our own tells a quota those stay, since Istio cannot take
+// them away on the other routes alone.
+func shown(p *sallyport.Policy) (body, buffer int64, remove []string) {
+	ours := false
+	for _, api := range p.APIs {
+		for _, op := range api.Operations {
+			if op.Webhook != nil {
+				body = max(body, op.Webhook.MaxBody+1)
+			}
+		}
+		for _, l := range api.Limits {
+			ours = ours || len(l.When.Endpoint) > 0
+		}
+		for _, h := range []string{api.Headers.Limit, api.Headers.Remaining, api.Headers.Reset} {
+			if h != "" && !slices.Contains(remove, h) {
+				remove = append(remove, h)
+			}
+		}
+	}
+	if body > 0 {
+		buffer = body + readAhead
+	}
+	if ours {
+		remove = nil
+	}
+	return body, buffer, append(remove, "x-sallyport-decision")
+}
+
+// served lists what we serve ourselves, as the Gateway API can say it. Path
+// prefixes stand for templates: an expression ranks below the prefix "/" that an
+// API's own route usually is, and would never be asked.
+func served(p *sallyport.Policy) (list []servedAPI) {
+	for _, api := range p.APIs {
+		one := servedAPI{Name: api.Name, Hosts: api.Hosts}
+		for _, op := range api.Operations {
+			if op.Serve == "" {
+				continue
+			}
+			m := pathMatch{Type: "Exact", Value: op.Path, Method: op.Method}
+			if prefix, _, templated := strings.Cut(op.Path, "/{"); templated {
+				m.Type, m.Value = "PathPrefix", prefix
+				if m.Value == "" {
+					m.Value = "/"
+				}
+			}
+			for _, method := range strings.Split(methods(op.Method), "|") {
+				m.Method = method
+				if !slices.Contains(one.Matches, m) {
+					one.Matches = append(one.Matches, m)
+				}
+			}
+		}
+		if len(one.Matches) > 0 && len(one.Hosts) > 0 {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// checkIstio refuses what Kubernetes or Istio would refuse, or take without a word.
+func (b *builder) checkIstio(o IstioOptions) {
+	for _, part := range o.Parts {
+		if !slices.Contains(IstioParts(), part) {
+			b.fault("part %q: there are %s", part, strings.Join(partNames(), ", "))
+		}
+	}
+	for name, value := range map[string]string{
+		"provider": o.Provider, "root": o.Root, "namespace": o.Namespace, "gateway": o.Gateway,
+		"workload-namespace": o.WorkloadNamespace, "waypoint": o.Waypoint,
+	} {
+		if !kubernetesNames.MatchString(value) || len(value) > 63 {
+			b.fault("%s: %q is no name: lower case letters, digits and hyphens, 63 at most", name, value)
+		}
+	}
+	if !hostname(o.Service) || !strings.Contains(o.Service, ".") {
+		b.fault("service: %q is not the whole name of a host, such as sallyport.sallyport.svc.cluster.local", o.Service)
+	}
+	for _, path := range o.OpenPaths {
+		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "*{}?#") {
+			b.fault("open-path: %q is not one path: it begins with a slash and has no *, {, }, ? or #", path)
+		}
+	}
+	for _, host := range o.OpenHosts {
+		if !hostname(host) {
+			b.fault("open-host: %q is not a host name in lower case without port", host)
+		}
+	}
+}
+
+// labels reads key=value,key=value.
+func (b *builder) labels(name, text string) (list []label) {
+	read := map[string]string{}
+	for pair := range strings.SplitSeq(text, ",") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || !labelKeys.MatchString(key) || !labelValues.MatchString(value) {
+			b.fault("%s: %q is not key=value, as labels are written", name, pair)
+		}
+		read[key] = value
+	}
+	for _, key := range slices.Sorted(maps.Keys(read)) {
+		list = append(list, label{key, read[key]})
+	}
+	return list
+}
+
+var (
+	kubernetesNames = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	labelKeys       = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
+	labelValues     = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
+	notInNames      = regexp.MustCompile(`[^-a-z0-9]+`)
+)
+
+// kubernetesName is the nearest to s that Kubernetes takes for a name.
+func kubernetesName(s string) string {
+	s = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(s), "-"), "-")
+	return strings.Trim(s[:min(len(s), 63)], "-")
+}
+
+func partNames() (names []string) {
+	for _, part := range IstioParts() {
+		names = append(names, string(part))
+	}
+	return names
+}
+
+// serviceNamespace is the namespace of a host of the cluster, such as
+// NAME.NAMESPACE.svc.cluster.local; of others, the mesh's root.
+func (o IstioOptions) serviceNamespace() string {
+	if parts := strings.Split(o.Service, "."); len(parts) > 3 && parts[2] == "svc" {
+		return parts[1]
+	}
+	return o.Root
+}
+
+// serviceName is our host without its namespace and what follows.
+func (o IstioOptions) serviceName() string {
+	name, _, _ := strings.Cut(o.Service, ".")
+	return name
+}
