@@ -7,10 +7,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak fuzz golden clean
+.PHONY: help build demo test test-istio bench soak fuzz golden clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sallyport
 	go build -o bin/sallyport ./cmd/sallyport
@@ -20,6 +20,9 @@ demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="aiia --
 
 test: ## everything that must hold, and a count of it
 	@go run ./internal/tools/check
+
+test-istio: ## with Istio's own control plane, which the first time builds for some minutes; ARGS=-update writes the golden files
+	@go run ./internal/tools/check $(ARGS) istio
 
 bench: build ## what everything costs, in ratios, into tests/load/RESULT.txt; QUICK=1 for a first look
 	@redis=$$(scripts/redis.sh) && export PATH="$$PATH:$$(dirname "$$redis")" && set -x && \

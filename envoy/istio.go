@@ -113,6 +113,7 @@ type istioView struct {
 	Labels     []label
 	Referenced string // NAMESPACE/HOST of our service
 
+	Own              []ownRoute  // to us, of a proxy whose routes are not the operator's
 	Served           []servedAPI // where Gateway API routes lead to us
 	ServiceName      string
 	ServiceNamespace string
@@ -120,6 +121,12 @@ type istioView struct {
 }
 
 type label struct{ Key, Value string }
+
+// ownRoute is a route to what we serve ourselves, for some hosts.
+type ownRoute struct {
+	route
+	Host string // regular expression on :authority
+}
 
 // servedAPI is what we serve ourselves on an API's own paths.
 type servedAPI struct {
@@ -150,7 +157,7 @@ func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 		if !slices.Contains(o.Parts, part) || part == IstioRoutes && len(v.Served) == 0 {
 			continue
 		}
-		text, err := b.istioPart(part, v)
+		text, err := b.istioPart(p, part, v)
 		if err != nil {
 			return nil, fmt.Errorf("write %s: %w", part, err)
 		}
@@ -180,7 +187,7 @@ func chainWords(c sallyport.Chain) string {
 }
 
 // istioPart writes one part.
-func (b *builder) istioPart(part IstioPart, v istioView) (string, error) {
+func (b *builder) istioPart(p *sallyport.Policy, part IstioPart, v istioView) (string, error) {
 	o := v.Istio
 	common := *v.view
 	v.view, v.Context = &common, "GATEWAY"
@@ -206,13 +213,39 @@ func (b *builder) istioPart(part IstioPart, v istioView) (string, error) {
 		v.Name = "sallyport-workload"
 		v.Labels = b.labels("workload", o.Workload)
 		common.Source = o.TrustedHops > 0 // else the connection's: whoever is in the mesh may write X-Forwarded-For
+		v.Own = b.ownRoutes(p, fmt.Sprintf("outbound|%d||%s", o.HTTPPort, o.Service))
 	case IstioWaypoint:
 		v.Comment = "For a waypoint. Without one, ztunnel asks nobody."
 		v.Context, v.Namespace = "SIDECAR_INBOUND", o.WorkloadNamespace // a waypoint has no context of its own that istiod knows
 		v.Name, v.Kind, v.Target = "sallyport-"+o.Waypoint, "Gateway", o.Waypoint
 		common.Source = o.TrustedHops > 0
+		v.Own = b.ownRoutes(p, fmt.Sprintf("outbound|%d||%s", o.HTTPPort, o.Service))
 	}
 	return piece("istio-form", 0, v)
+}
+
+// ownRoutes are the routes to what we serve ourselves, in cluster, the least
+// specific first: each is inserted before those that are there. A proxy's own
+// route takes all else; where it would have to take what one of ours matches too,
+// there is none.
+func (b *builder) ownRoutes(p *sallyport.Policy, cluster string) (list []ownRoute) {
+	for _, api := range p.APIs {
+		if len(api.Hosts) == 0 {
+			continue
+		}
+		all, err := routes(api.Operations, "")
+		if err != nil {
+			b.fault("api %s: %w", api.Name, err)
+		}
+		for _, r := range slices.Backward(all) {
+			upstream := func(other route) bool { return other.Cluster != clusterHTTP && r.overlaps(other) }
+			if r.Cluster == clusterHTTP && !slices.ContainsFunc(all, upstream) {
+				r.Cluster, r.Timeout = cluster, b.options.Timeouts.Upstream
+				list = append(list, ownRoute{r, hostExpression(api)})
+			}
+		}
+	}
+	return list
 }
 
 // shown is how much of a webhook's body Check is shown, what must fit into a

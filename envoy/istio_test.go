@@ -111,7 +111,7 @@ func TestIstioFiltersAreEnvoysOwnTypes(t *testing.T) {
 				}
 			}
 		}
-		if want := map[sallyport.Chain]int{sallyport.Paired: 5 * 4, sallyport.Fused: 4 * 4}[chain]; patches != want {
+		if want := map[sallyport.Chain]int{sallyport.Paired: 5*4 + 2, sallyport.Fused: 4*4 + 2}[chain]; patches != want {
 			t.Errorf("%s: %d patches, want %d", chain, patches, want)
 		}
 	}

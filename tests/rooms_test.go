@@ -137,9 +137,9 @@ var homes = []home{
 	{"modernc.org/sqlite", []string{"internal/store/sqlite"}, []string{"tests/e2e"}}, // which holds the file's lock, as another program might
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry", "internal/app"}, nil},
 	{"github.com/spf13/cobra", []string{"cmd/sallyport"}, nil},
-	// Only yamltree parses; the other two read its nodes. Envoy's configuration
-	// is YAML too, which tests read back.
-	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory"}, []string{"envoy"}},
+	// Only yamltree parses what operators write; the other two read its nodes. Envoy's configuration
+	// is YAML too, which tests read back, and a test's API server shows objects.
+	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory", "internal/testenv"}, []string{"envoy"}},
 	// A second opinion on files in its own format, and what tests compare with.
 	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
 	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics

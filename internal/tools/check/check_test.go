@@ -62,14 +62,17 @@ func TestGatesAreChosenByName(t *testing.T) {
 		}
 		return names
 	}
-	all := (&project{}).gates()
-	if got, err := choose(all, nil); err != nil || len(got) != len(all) {
+	all, asked := (&project{}).gates(), (&project{}).asked()
+	if got, err := choose(all, asked, nil); err != nil || len(got) != len(all) {
 		t.Errorf("none named: got %v, %v", names(got), err)
 	}
-	if got, err := choose(slices.Clone(all), []string{"fuzz", "vet"}); err != nil || !slices.Equal(names(got), []string{"vet", "fuzz"}) {
+	if got, err := choose(all, asked, []string{"fuzz", "vet"}); err != nil || !slices.Equal(names(got), []string{"vet", "fuzz"}) {
 		t.Errorf("two named: got %v, %v", names(got), err)
 	}
-	if _, err := choose(all, []string{"lint"}); err == nil || !strings.Contains(err.Error(), `unknown gate "lint"; there are gofmt, `) {
+	if got, err := choose(all, asked, []string{"istio", "vet"}); err != nil || !slices.Equal(names(got), []string{"vet", "istio"}) {
+		t.Errorf("one that is to be asked for: got %v, %v", names(got), err)
+	}
+	if _, err := choose(all, asked, []string{"lint"}); err == nil || !strings.Contains(err.Error(), `unknown gate "lint"; there are gofmt, `) {
 		t.Errorf("unknown: got %v", err)
 	}
 }

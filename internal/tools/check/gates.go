@@ -32,6 +32,7 @@ type project struct {
 	root     string
 	out      io.Writer
 	fuzzTime time.Duration
+	update   bool     // golden files are written anew
 	env      []string // added to the commands' environment
 }
 
@@ -42,14 +43,22 @@ func (p *project) gates() []gate {
 		{"vet", p.inModules("go", "vet", "./...")},
 		{"tidy", p.inModules("go", "mod", "tidy", "-diff")},
 		{"staticcheck", p.inModules("go", "run", staticcheck, "./...")},
-		{"envoy", p.fetched("scripts/envoy.sh", "ENVOY")},
-		{"redis", p.fetched("scripts/redis.sh", "REDIS_SERVER")},
-		{"chromium", p.fetched("scripts/chromium.sh", "CHROMIUM")},
+		{"envoy", p.fetched("scripts/envoy.sh", "ENVOY", "--version")},
+		{"redis", p.fetched("scripts/redis.sh", "REDIS_SERVER", "--version")},
+		{"chromium", p.fetched("scripts/chromium.sh", "CHROMIUM", "--version")},
 		{"test", p.test},
 		{"unraced", p.unraced},
 		{"fuzz", p.fuzz},
 		{"govulncheck", p.govulncheck},
 		{"e2e", p.e2e},
+	}
+}
+
+// asked are gates that run where they are named: what they need takes long to
+// build.
+func (p *project) asked() []gate {
+	return []gate{
+		{"istio", p.istio},
 	}
 }
 
@@ -131,7 +140,7 @@ func (p *project) gofmt(ctx context.Context) error {
 
 // fetched sees to it that there is a program, by its script, and tells the tests
 // that follow, which require it, where.
-func (p *project) fetched(script, variable string) func(context.Context) error {
+func (p *project) fetched(script, variable, version string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		c := p.command(ctx, "", script)
 		c.Stderr = p.out
@@ -141,7 +150,7 @@ func (p *project) fetched(script, variable string) func(context.Context) error {
 		}
 		path := strings.TrimSpace(string(text))
 		p.env = append(p.env, variable+"="+path)
-		return p.show(ctx, "", path, "--version")
+		return p.show(ctx, "", path, version)
 	}
 }
 
@@ -173,6 +182,25 @@ func (p *project) unraced(ctx context.Context) error {
 func (p *project) e2e(ctx context.Context) error {
 	p.requireAll()
 	return p.show(ctx, "", "go", "test", "-race", "-count=1", "-timeout=30m", "./tests/e2e")
+}
+
+// istio runs the tests that need Istio's control plane. The first time builds it,
+// which takes ten minutes of CPU time.
+func (p *project) istio(ctx context.Context) error {
+	for _, need := range []func(context.Context) error{
+		p.fetched("scripts/envoy.sh", "ENVOY", "--version"),
+		p.fetched("scripts/istiod.sh", "ISTIOD", "version"),
+	} {
+		if err := need(ctx); err != nil {
+			return err
+		}
+	}
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,istiod")
+	args := []string{"go", "test", "-count=1", "-timeout=20m", "-run=^TestIstio", "./tests/e2e"}
+	if p.update {
+		args = append(args, "-update")
+	}
+	return p.show(ctx, "", args...)
 }
 
 // requireAll makes failures of the tests that would be skipped for want of
