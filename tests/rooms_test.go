@@ -157,10 +157,13 @@ var homes = []home{
 	{"github.com/rogpeppe/go-internal", nil, []string{"cmd/sallyport"}},
 }
 
+// ownModules are modules of their own, so that nobody else downloads what they need.
+var ownModules = []string{"tests/load", "tests/istio"}
+
 // dependenciesHaveHomes: an import from outside stands in homes, and only there.
 func dependenciesHaveHomes(h house) (faults []string) {
 	for _, s := range h.goFiles(true) {
-		if s.under("tests/load") { // a module of its own, so that nobody else downloads what it needs
+		if s.under(ownModules...) {
 			continue
 		}
 		for imported, at := range s.imports {
@@ -289,9 +292,9 @@ func (s *source) proves() bool {
 	return s.name != "tests/rooms_test.go" && (s.file == nil || s.isTest())
 }
 
-// outside are the rooms that a black-box test knows: how to find an Envoy, and
-// how to run one.
-var outside = []string{"internal/testenv", "internal/envoyproc"}
+// outside are the rooms that a black-box test knows: how to find an Envoy, how to
+// run one, and how to hold a gate to an example's requests.
+var outside = []string{"internal/testenv", "internal/envoyproc", "tests/requests"}
 
 // blackBoxStaysOutside: the suites below tests speak protocols and the command
 // line.
@@ -307,7 +310,7 @@ func blackBoxStaysOutside(h house) (faults []string) {
 }
 
 // helpers are packages for tests, which nothing that is shipped imports.
-var helpers = []string{"internal/testenv", "internal/store/storetest", "internal/store/memory", "ratelimit/counterstest", "testing", "net/http/httptest"}
+var helpers = []string{"internal/testenv", "internal/store/storetest", "internal/store/memory", "ratelimit/counterstest", "tests/requests", "testing", "net/http/httptest"}
 
 func helpersStayOut(h house) (faults []string) {
 	for _, s := range h.goFiles(false) {

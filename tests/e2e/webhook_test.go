@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/testenv"
+	"github.com/sallyport/sallyport/tests/requests"
 )
 
 // inbox is an upstream that keeps what it got.
@@ -177,7 +178,7 @@ func (h *hooks) fails(name, path, body string, lines ...string) answer {
 	return h.wants("", "", name, "h1", path, body, lines...)
 }
 
-func xSignature(secret, body string) string { return "X-Signature: " + hmacOf(secret, body) }
+func xSignature(secret, body string) string { return "X-Signature: " + requests.HMAC(secret, body) }
 
 // V9: through Envoy, however it is sent, what its sender signed arrives byte by
 // byte as its tenant's; anything else is 401 in the API's form, and the same.
@@ -218,8 +219,8 @@ func signedWebhooks(h *hooks) {
 		h.wants("", "", "a byte longer, signed as far as it may be", way, "/hooks/of/shop", long, xSignature(shopSecret, long[1:]))
 	}
 	h.passes("nothing", "/hooks/of/shop", "", xSignature(shopSecret, ""))
-	h.passes("in capitals", "/hooks/of/shop", "{}", "X-Signature: "+strings.ToUpper(hmacOf(shopSecret, "{}")))
-	h.passes("behind a prefix", "/hooks/hub/shop", "{}", "X-Hub-Signature-256: sha256="+hmacOf(shopSecret, "{}"))
+	h.passes("in capitals", "/hooks/of/shop", "{}", "X-Signature: "+strings.ToUpper(requests.HMAC(shopSecret, "{}")))
+	h.passes("behind a prefix", "/hooks/hub/shop", "{}", "X-Hub-Signature-256: sha256="+requests.HMAC(shopSecret, "{}"))
 	h.wants("t1", "payments", "by the configuration's name", "h1", "/hooks/paid", "{}", xSignature(paymentsSecret, "{}"))
 	h.wants("t2", "other", "another tenant's own", "h1", "/hooks/of/other", "{}", xSignature(otherSecret, "{}"))
 	h.passes("with a tenant of its own making", "/hooks/of/shop", "{}", xSignature(shopSecret, "{}"), "X-Sallyport-Tenant: t2", "X-Sallyport-Credential: key_1")
@@ -255,13 +256,13 @@ func refusedWebhooks(h *hooks) {
 		"of another body":        {"/hooks/of/shop", body + " ", []string{good}},
 		"of no body":             {"/hooks/of/shop", "", []string{good}},
 		"repeated":               {"/hooks/of/shop", body, []string{good, good}},
-		"two in one line":        {"/hooks/of/shop", body, []string{good + ", " + hmacOf(shopSecret, body)}},
+		"two in one line":        {"/hooks/of/shop", body, []string{good + ", " + requests.HMAC(shopSecret, body)}},
 		"cut short":              {"/hooks/of/shop", body, []string{good[:len(good)-2]}},
 		"empty":                  {"/hooks/of/shop", body, []string{"X-Signature: "}},
 		"no hexadecimal":         {"/hooks/of/shop", body, []string{"X-Signature: " + strings.Repeat("z", 64)}},
-		"with a prefix":          {"/hooks/of/shop", body, []string{"X-Signature: sha256=" + hmacOf(shopSecret, body)}},
-		"without its prefix":     {"/hooks/hub/shop", body, []string{"X-Hub-Signature-256: " + hmacOf(shopSecret, body)}},
-		"with another prefix":    {"/hooks/hub/shop", body, []string{"X-Hub-Signature-256: sha1=" + hmacOf(shopSecret, body)}},
+		"with a prefix":          {"/hooks/of/shop", body, []string{"X-Signature: sha256=" + requests.HMAC(shopSecret, body)}},
+		"without its prefix":     {"/hooks/hub/shop", body, []string{"X-Hub-Signature-256: " + requests.HMAC(shopSecret, body)}},
+		"with another prefix":    {"/hooks/hub/shop", body, []string{"X-Hub-Signature-256: sha1=" + requests.HMAC(shopSecret, body)}},
 		"too long":               {"/hooks/of/shop", strings.Repeat("x", 5000), []string{xSignature(shopSecret, strings.Repeat("x", 5000))}},
 		"by the empty secret":    {"/hooks/of/shop", body, []string{xSignature("", body)}},
 	} {
@@ -277,7 +278,7 @@ func refusedWebhooks(h *hooks) {
 // timed are the headers of a webhook that was signed at a time.
 func timed(secret, body string, at time.Time) []string {
 	stamp := strconv.FormatInt(at.Unix(), 10)
-	return []string{"X-Signature: " + hmacOf(secret, stamp+"."+body), "X-Time: " + stamp}
+	return []string{"X-Signature: " + requests.HMAC(secret, stamp+"."+body), "X-Time: " + stamp}
 }
 
 func timedWebhooks(h *hooks) {
