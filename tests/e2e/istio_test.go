@@ -26,9 +26,9 @@ import (
 	"text/template"
 	"time"
 
-	sample "github.com/sallyport/sallyport/internal/demo"
 	"github.com/sallyport/sallyport/internal/envoyproc"
 	"github.com/sallyport/sallyport/internal/testenv"
+	"github.com/sallyport/sallyport/tests/requests"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -266,7 +266,7 @@ func (s *asked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.paths = append(s.paths, r.URL.EscapedPath())
 	s.mu.Unlock()
-	sample.Echo(w, r)
+	requests.Echo(w, r)
 }
 
 // take returns the paths since it was called last.
