@@ -127,19 +127,19 @@ var homes = []home{
 	// The wire of both services is our own; the server that carries it is grpc's. The
 	// tests of envoy stand in for both services, those from outside ask as a
 	// proxy would.
-	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app", "internal/wire"}, []string{"envoy", "tests/e2e"}},
-	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app", "internal/wire"}, []string{"envoy", "tests/e2e"}},
+	{"google.golang.org/grpc", []string{"extauthz", "ratelimit", "internal/app", "internal/wire", "envoy/xds"}, []string{"envoy", "tests/e2e"}},
+	{"google.golang.org/protobuf", []string{"extauthz", "ratelimit", "internal/app", "internal/wire", "envoy/xds"}, []string{"envoy", "tests/e2e"}},
 	{"google.golang.org/genproto", nil, []string{"extauthz", "envoy"}},
 	// Generated types: ratelimit's server speaks them, app registers them. For
-	// extauthz and envoy they are what tests compare with.
-	{"github.com/envoyproxy/go-control-plane", []string{"ratelimit", "internal/app"}, []string{"extauthz", "envoy", "tests/e2e"}},
+	// extauthz and envoy they are what tests compare with; envoy/xds sends them.
+	{"github.com/envoyproxy/go-control-plane", []string{"ratelimit", "internal/app", "envoy/xds"}, []string{"extauthz", "envoy", "tests/e2e"}},
 	{"github.com/pressly/goose/v3", []string{"internal/store/sqlite"}, nil},
 	{"modernc.org/sqlite", []string{"internal/store/sqlite"}, []string{"tests/e2e"}}, // which holds the file's lock, as another program might
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry", "internal/app"}, nil},
 	{"github.com/spf13/cobra", []string{"cmd/sallyport"}, nil},
 	// Only yamltree parses what operators write; the other two read its nodes. Envoy's configuration
 	// is YAML too, which tests read back, and a test's API server shows objects.
-	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory", "internal/testenv"}, []string{"envoy"}},
+	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory", "internal/testenv", "envoy/xds"}, []string{"envoy"}},
 	// A second opinion on files in its own format, and what tests compare with.
 	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
 	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics

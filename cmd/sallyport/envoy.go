@@ -17,12 +17,16 @@ func newEnvoy(s streams) *cobra.Command {
 
 func newBootstrap(s streams) *cobra.Command {
 	var file string
+	var node string
+	var asks bool
 	var o envoy.Options
 	c := &cobra.Command{
 		Use:   "bootstrap -c FILE",
 		Short: "Print a whole configuration for Envoy",
 		Long: "Print a whole configuration for Envoy: listener, filters, routes and clusters.\n\n" +
-			"The paired chain asks twice a request, by ext_authz and by the ratelimit filter; the fused one asks once.",
+			"The paired chain asks twice a request, by ext_authz and by the ratelimit filter; the fused one asks once.\n\n" +
+			"With --xds only what an Envoy needs to ask `sallyport serve --xds` for the rest, which then changes without a\n" +
+			"restart. It holds no listener: that one's address is told by serve.",
 		Args: cobra.NoArgs,
 		RunE: runs(func(context.Context, []string) error {
 			p, err := load(s, file)
@@ -35,7 +39,12 @@ func newBootstrap(s streams) *cobra.Command {
 			if o.HTTP == "" {
 				o.HTTP = p.Listen.HTTP
 			}
-			text, err := app.Bootstrap(p.Policy, o)
+			var text []byte
+			if asks {
+				text, err = envoy.Minimal(node, o)
+			} else {
+				text, err = app.Bootstrap(p.Policy, o)
+			}
 			if err != nil {
 				return err
 			}
@@ -51,6 +60,12 @@ func newBootstrap(s streams) *cobra.Command {
 	f.StringVar(&o.GRPC, "grpc", "", "where Envoy reaches sallyport: unix:///path or host:port (default: the first of listen.grpc)")
 	f.StringVar(&o.HTTP, "http", "", "where Envoy reaches sallyport's HTTP (default: listen.http)")
 	f.Uint32Var(&o.TrustedHops, "trusted-hops", 0, "proxies before Envoy whose X-Forwarded-For counts")
+	f.StringVar(&o.Certificates, "certificates", "", "file of the authorities that https upstreams are checked by, where Envoy runs (default /etc/ssl/certs/ca-certificates.crt)")
+	f.BoolVar(&asks, "xds", false, "only what is needed to ask sallyport for the rest")
+	f.StringVar(&node, "node", "envoy", "with --xds: what this Envoy is called in logs")
+	for _, other := range []string{"chain", "listen", "http", "trusted-hops", "certificates"} {
+		c.MarkFlagsMutuallyExclusive("xds", other)
+	}
 	return c
 }
 

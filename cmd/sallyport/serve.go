@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/envoy"
 	"github.com/sallyport/sallyport/internal/app"
 	"github.com/sallyport/sallyport/internal/config"
 )
@@ -19,6 +20,7 @@ import (
 func newServe(s streams) *cobra.Command {
 	var file string
 	var watch bool
+	var x told
 	c := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Run the server",
@@ -28,16 +30,31 @@ func newServe(s streams) *cobra.Command {
 			"503; where leaving it out would let requests pass that the configuration means to stop, the server does\n" +
 			"not start.\n\n" +
 			"The configuration is read again when the file changes, on SIGHUP, and on `sallyport reload`: all of it is\n" +
-			"put in force, or where anything is wrong nothing. Addresses, store, pepper and the like need a restart.",
+			"put in force, or where anything is wrong nothing. Addresses, store, pepper and the like need a restart.\n\n" +
+			"With --xds, Envoys that were started on `sallyport envoy bootstrap --xds` get their whole configuration from\n" +
+			"here, and with every reload anew. Whoever reaches listen.grpc can read it; it holds no secret.",
 		Args: cobra.NoArgs,
-		RunE: runs(func(ctx context.Context, _ []string) error { return serve(ctx, s, file, watch) }),
+		RunE: runs(func(ctx context.Context, _ []string) error { return serve(ctx, s, file, watch, x) }),
 	}
 	c.Flags().StringVarP(&file, "config", "c", "sallyport.yaml", "the configuration")
 	c.Flags().BoolVar(&watch, "watch", true, "read the configuration again when the file changes")
+	f := c.Flags()
+	f.BoolVar(&x.on, "xds", false, "give Envoys their configuration")
+	f.StringVar(&x.options.Listen, "envoy-listen", "0.0.0.0:10000", "with --xds: where Envoy listens")
+	f.StringVar(&x.options.GRPC, "envoy-grpc", "", "with --xds: where Envoy reaches sallyport: unix:///path or host:port (default: the first of listen.grpc)")
+	f.StringVar(&x.options.HTTP, "envoy-http", "", "with --xds: where Envoy reaches sallyport's HTTP (default: listen.http)")
+	f.StringVar(&x.options.Certificates, "envoy-certificates", "", "with --xds: file of the authorities that https upstreams are checked by, where Envoy runs (default /etc/ssl/certs/ca-certificates.crt)")
+	f.Uint32Var(&x.options.TrustedHops, "envoy-trusted-hops", 0, "with --xds: proxies before Envoy whose X-Forwarded-For counts")
 	return c
 }
 
-func serve(ctx context.Context, s streams, file string, watch bool) error {
+// told is what Envoys are told, if they are.
+type told struct {
+	on      bool
+	options envoy.Options
+}
+
+func serve(ctx context.Context, s streams, file string, watch bool, x told) error {
 	c, err := load(s, file)
 	if err != nil {
 		return err
@@ -57,10 +74,14 @@ func serve(ctx context.Context, s streams, file string, watch bool) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from now on: one that comes early must not end the server
 	defer signal.Stop(hangup)
-	server, err := app.New(ctx, app.Options{
+	o := app.Options{
 		Config: c, Version: version(), Log: log,
 		Reload: func() (*config.Config, []sallyport.Fault) { return config.Load(file) },
-	})
+	}
+	if x.on {
+		o.XDS = &x.options
+	}
+	server, err := app.New(ctx, o)
 	if err != nil {
 		return err
 	}

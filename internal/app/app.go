@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/envoy"
 	"github.com/sallyport/sallyport/extauthz"
 	"github.com/sallyport/sallyport/internal/accept"
 	"github.com/sallyport/sallyport/internal/anomaly"
@@ -32,6 +33,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Reload  func() (*config.Config, []sallyport.Fault) // reads the configuration again; nil: it cannot change
+	XDS     *envoy.Options                             // what Envoys are told that ask us for their configuration; nil: nobody may ask
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
@@ -64,6 +66,7 @@ type App struct {
 
 	directories      *directories // nil: none are configured
 	directoriesReady atomic.Bool
+	envoys           *envoys // nil: they are not configured by us
 	watch            *anomaly.Watch
 	anomalies        *anomaly.Actor
 	checks           *telemetry.Checks
@@ -149,11 +152,17 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.openDirectories(o.Config)
+	if err := a.openXDS(o); err != nil {
+		return nil, err
+	}
 	a.newGRPC(extauthz.NewServer(a.authorizer, record))
 	if a.redis != nil {
 		registry.MustRegister(telemetry.Counters(a.redisState))
 	}
 	registry.MustRegister(telemetry.AccessLog(a.streams.Malformed))
+	if a.envoys != nil {
+		registry.MustRegister(telemetry.XDS{Told: a.envoys.server})
+	}
 	registry.MustRegister(a.checks, a.reloads, a.reads, rules, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.newHTTP(ctx, o, registry); err != nil {
 		return nil, err
@@ -284,6 +293,9 @@ func (a *App) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	a.streams.Close() // its streams never end by themselves
+	if a.envoys != nil {
+		a.envoys.server.Close() // nor do these
+	}
 	done := make(chan struct{})
 	go func() {
 		a.grpc.GracefulStop()

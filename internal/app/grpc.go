@@ -60,6 +60,9 @@ func (a *App) newGRPC(checks *extauthz.Server) {
 	checks.Register(a.grpc)
 	a.limits.Register(a.grpc)
 	accesslogv3.RegisterAccessLogServiceServer(a.grpc, a.streams)
+	if a.envoys != nil {
+		a.envoys.server.Register(a.grpc)
+	}
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(a.grpc, a.health)

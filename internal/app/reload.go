@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/envoy/xds"
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/config"
 )
@@ -40,11 +41,23 @@ func (a *App) reload() error {
 	if len(faults) > 0 {
 		return admin.Faults(faults)
 	}
-	if faults := slices.Concat(a.fixed(c), a.untold(c), c.Absent); len(faults) > 0 {
+	if faults := slices.Concat(a.fixed(c), a.untoldEnvoys(c), c.Absent); len(faults) > 0 {
 		return admin.Faults(faults)
+	}
+	var told *xds.Resources
+	if a.envoys != nil {
+		var err error
+		if told, err = a.envoys.prepare(c.Policy); err != nil {
+			return err
+		}
 	}
 	if err := a.enforce(c.Policy); err != nil {
 		return err
+	}
+	if told != nil { // after: what Envoy asks about, Check has to know
+		if err := a.envoys.server.Set(told); err != nil {
+			return err
+		}
 	}
 	for _, n := range c.Notices {
 		a.log.Warn("configuration", "notice", n.String())

@@ -246,8 +246,7 @@ func (d *demo) cli(t testing.TB, args ...string) string {
 
 func onServer(t testing.TB, url, token string, args ...string) string {
 	t.Helper()
-	c := exec.Command(binary, args...)
-	c.Env = append(os.Environ(), "SALLYPORT_URL="+url, "SALLYPORT_TOKEN="+token)
+	c := onServerCommand(url, token, args...)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()
@@ -255,6 +254,13 @@ func onServer(t testing.TB, url, token string, args ...string) string {
 		t.Fatalf("sallyport %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return string(out)
+}
+
+// onServerCommand is a command for the server at url.
+func onServerCommand(url, token string, args ...string) *exec.Cmd {
+	c := exec.Command(binary, args...)
+	c.Env = append(os.Environ(), "SALLYPORT_URL="+url, "SALLYPORT_TOKEN="+token)
+	return c
 }
 
 // made is a key just created.

@@ -26,6 +26,7 @@ type server struct {
 	t       *testing.T
 	folder  string
 	http    string
+	args    []string // of serve, besides the configuration
 	process *exec.Cmd
 	log     *logged
 }
@@ -71,7 +72,7 @@ var readyLine = regexp.MustCompile(`msg=ready .*http=(\S+)`)
 // start runs the server and returns when it is ready.
 func (s *server) start() {
 	s.t.Helper()
-	s.process = exec.Command(binary, "serve", "-c", filepath.Join(s.folder, "sallyport.yaml"))
+	s.process = exec.Command(binary, append([]string{"serve", "-c", filepath.Join(s.folder, "sallyport.yaml")}, s.args...)...)
 	err, pipeErr := s.process.StderrPipe()
 	if pipeErr != nil {
 		s.t.Fatal(pipeErr)
