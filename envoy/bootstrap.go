@@ -30,7 +30,8 @@ var templateFiles embed.FS
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"quote":   strconv.Quote,
 	"seconds": seconds,
-	"backoff": func(timeout time.Duration) string { return seconds(min(20*time.Millisecond, timeout)) },
+	"gateway": gatewayDuration,
+	"backoff": func(timeout time.Duration) string { return seconds(backoff(timeout)) },
 }).Option("missingkey=error").ParseFS(templateFiles, "*.yaml.tmpl"))
 
 // names are what the clusters that lead to us are called, in this form of the
@@ -44,19 +45,23 @@ type view struct {
 	Paired      bool
 	Source      bool // the client's address is stamped: Check cannot tell it by the connection
 	PackBodies  bool // by the filter; else whoever makes the filter says so
-	ListenOn    endpoint
-	AdminOn     *endpoint
-	Domain      string
-	SubjectKeys []string
-	LimitsKey   string
-	HitsKey     string
-	AccessLog   *accessLog // nil where nothing needs to be told of a stream's end
-	RequestID   string
-	SID         string
-	APIs        []apiView
-	NotFound    string // body for hosts of no API, as a YAML flow mapping
-	Replies     []reply
-	Clusters    []cluster
+	Shared      bool // the listener has routes that Check is not asked about, on other hosts than SharedHosts
+	SharedHosts string
+	// FilterSuffix tells our filters' names from those of others on a shared listener.
+	FilterSuffix string
+	ListenOn     endpoint
+	AdminOn      *endpoint
+	Domain       string
+	SubjectKeys  []string
+	LimitsKey    string
+	HitsKey      string
+	AccessLog    *accessLog // nil where nothing needs to be told of a stream's end
+	RequestID    string
+	SID          string
+	APIs         []apiView
+	NotFound     string // body for hosts of no API, as a YAML flow mapping
+	Replies      []reply
+	Clusters     []cluster
 }
 
 type apiView struct {
@@ -98,9 +103,17 @@ func (v *view) Piece(name string, indent int) (string, error) { return piece(nam
 // Mapping is a piece that is an entry of a list, without the list.
 func (v *view) Mapping(name string, indent int) (string, error) {
 	text, err := piece(name, 0, v)
-	if err != nil {
-		return "", err
-	}
+	return indented(mapping(text), indent), err
+}
+
+// ClusterMapping is one cluster, in the same way.
+func (v *view) ClusterMapping(c cluster, indent int) (string, error) {
+	text, err := v.Cluster(c, 0)
+	return indented(mapping(text), indent), err
+}
+
+// mapping is the one entry of a list, with the comments before it.
+func mapping(text string) string {
 	lines := strings.Split(text, "\n")
 	inside := false
 	for i, line := range lines {
@@ -110,7 +123,7 @@ func (v *view) Mapping(name string, indent int) (string, error) {
 			lines[i] = strings.TrimPrefix(line, "  ")
 		}
 	}
-	return indented(strings.Join(lines, "\n"), indent), nil
+	return strings.Join(lines, "\n")
 }
 
 // Cluster is one cluster, in the same way.
@@ -320,3 +333,7 @@ func bracketed(h string) bool {
 func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
+
+// backoff is how long a call that may take timeout waits before it is tried again
+// for the first time.
+func backoff(timeout time.Duration) time.Duration { return min(20*time.Millisecond, timeout) }

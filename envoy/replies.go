@@ -90,8 +90,12 @@ func hostExpression(api *sallyport.API) string {
 	if api == nil {
 		return ""
 	}
-	quoted := make([]string, len(api.Hosts))
-	for i, h := range api.Hosts {
+	return hostsExpression(api.Hosts)
+}
+
+func hostsExpression(hosts []string) string {
+	quoted := make([]string, len(hosts))
+	for i, h := range hosts {
 		quoted[i] = regexp.QuoteMeta(h)
 	}
 	return `(?i)(?:` + strings.Join(quoted, "|") + `)\.?(?::[0-9]*)?`

@@ -12,7 +12,7 @@ import (
 )
 
 func newEnvoy(s streams) *cobra.Command {
-	return group("envoy", "Print Envoy's configuration, made from the same file", newBootstrap(s), newIstio(s))
+	return group("envoy", "Print Envoy's configuration, made from the same file", newBootstrap(s), newIstio(s), newGateway(s))
 }
 
 func newBootstrap(s streams) *cobra.Command {

@@ -29,6 +29,15 @@ func Istio(p *sallyport.Policy, o envoy.IstioOptions) ([]byte, error) {
 	return envoy.Istio(p, o)
 }
 
+// Gateway writes what Envoy Gateway is told for p, in the same way.
+func Gateway(p *sallyport.Policy, o envoy.GatewayOptions) ([]byte, error) {
+	var err error
+	if o.Render, err = localReplies(p); err != nil {
+		return nil, err
+	}
+	return envoy.Gateway(p, o)
+}
+
 // localReplies returns the function that writes the bodies of what Envoy answers
 // by itself, in each API's own shape.
 func localReplies(p *sallyport.Policy) (func(api *sallyport.API, k sallyport.Kind) string, error) {
