@@ -196,17 +196,6 @@ func (b *builder) common(p *sallyport.Policy, n names) *view {
 	return v
 }
 
-// ownReplies are the mappers for p's APIs alone, where a proxy serves other hosts
-// too; what could not be asked is told of all.
-func (b *builder) ownReplies(p *sallyport.Policy) (list []reply) {
-	for _, api := range p.APIs {
-		if len(api.Hosts) > 0 {
-			list = append(list, b.replies(api)...)
-		}
-	}
-	return append(list, b.replies(nil)[:1]...)
-}
-
 func (b *builder) view(p *sallyport.Policy) *view {
 	o := b.options
 	v := b.common(p, names{clusterAuthz, clusterRateLimit, clusterAccessLog})

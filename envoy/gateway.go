@@ -135,7 +135,7 @@ func Gateway(p *sallyport.Policy, o GatewayOptions) ([]byte, error) {
 	v.Shared, v.FilterSuffix = true, "/sallyport"
 	v.Listeners = b.gatewayListeners(o)
 	v.Guarded = b.guarded(p, o)
-	v.Replies, v.SharedHosts = b.gatewayReplies(p)
+	v.Replies, v.SharedHosts = b.ownReplies(p)
 	b.checkUnpatched(v)
 	for _, api := range v.Guarded {
 		if api.Body > 0 {
@@ -170,19 +170,6 @@ func (b *builder) gatewayClusters(v gatewayView) {
 		b.ownClusters(v.view)
 		v.Clusters = v.Clusters[1:]
 	}
-}
-
-// gatewayReplies are the answers that Envoy makes by itself on the hosts of p
-// alone, since others share the listener, and the expression of those hosts.
-func (b *builder) gatewayReplies(p *sallyport.Policy) (list []reply, expression string) {
-	var hosts []string
-	for _, api := range p.APIs {
-		if len(api.Hosts) > 0 {
-			list = append(list, b.replies(api)...)
-			hosts = append(hosts, api.Hosts...)
-		}
-	}
-	return list, hostsExpression(hosts)
 }
 
 // gatewayListeners reads the listeners.

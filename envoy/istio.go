@@ -149,7 +149,9 @@ func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 	cluster := fmt.Sprintf("outbound|%d||%s", o.Port, o.Service)
 	v := istioView{view: b.common(p, names{cluster, cluster, cluster}), Istio: o, Served: served(p)}
 	v.Body, v.Buffer, v.Remove = shown(p)
-	v.Replies = b.ownReplies(p)
+	v.Shared = true
+	v.Replies, v.SharedHosts = b.ownReplies(p)
+	v.Replies = append(v.Replies, b.replies(nil)[0]) // of hosts of no API as well: nobody else answers with the private status
 	v.ServiceName, v.ServiceNamespace, v.LocalName = o.serviceName(), o.serviceNamespace(), kubernetesName(o.Service)
 	v.Istio.OpenHosts = withPorts(o.OpenHosts)
 	var parts []string

@@ -76,6 +76,19 @@ func (b *builder) replies(api *sallyport.API) []reply {
 	return list
 }
 
+// ownReplies are the answers that Envoy makes by itself on the hosts of p
+// alone, since others share the listener, and the expression of those hosts.
+func (b *builder) ownReplies(p *sallyport.Policy) (list []reply, expression string) {
+	var hosts []string
+	for _, api := range p.APIs {
+		if len(api.Hosts) > 0 {
+			list = append(list, b.replies(api)...)
+			hosts = append(hosts, api.Hosts...)
+		}
+	}
+	return list, hostsExpression(hosts)
+}
+
 // sameAnswers reports whether an API answers as other hosts do, so that it
 // needs no mappers of its own.
 func sameAnswers(own, others []reply) bool {
