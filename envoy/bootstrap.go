@@ -14,7 +14,10 @@ import (
 	"github.com/sallyport/sallyport"
 )
 
-// Names of the clusters that lead to us; an API's upstream is "upstream_NAME".
+// upstreamPrefix and an API's name are what the cluster of its upstream is called.
+const upstreamPrefix = "upstream_"
+
+// Names of the clusters that lead to us.
 const (
 	clusterAuthz     = "sallyport_authz"
 	clusterRateLimit = "sallyport_ratelimit"
@@ -264,7 +267,7 @@ func (b *builder) api(v *view, api *sallyport.API) apiView {
 	if err != nil {
 		b.fault("api %s: upstream: %w", api.Name, err)
 	}
-	upstream := "upstream_" + api.Name
+	upstream := upstreamPrefix + api.Name
 	v.Clusters = append(v.Clusters, cluster{Name: upstream, At: at, TLS: tls, Comment: "The API " + strconv.Quote(api.Name) + "."})
 	one := apiView{Name: api.Name, Hosts: api.Hosts, CatchAll: b.bound(route{Cluster: upstream}, api)}
 	if one.Routes, err = routes(api.Operations, upstream); err != nil {

@@ -139,7 +139,7 @@ var homes = []home{
 	{"github.com/spf13/cobra", []string{"cmd/sallyport"}, nil},
 	// Only yamltree parses what operators write; the other two read its nodes. Envoy's configuration
 	// is YAML too, which tests read back, and a test's API server shows objects.
-	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory", "internal/testenv", "envoy/xds"}, []string{"envoy"}},
+	{"go.yaml.in/yaml/v3", []string{"internal/yamltree", "internal/config", "ratelimit/directory", "internal/testenv", "envoy/xds"}, []string{"envoy", "tests/e2e"}},
 	// A second opinion on files in its own format, and what tests compare with.
 	{"github.com/envoyproxy/ratelimit", []string{"ratelimit/directory"}, []string{"ratelimit"}},
 	{"github.com/lyft/gostats", nil, []string{"ratelimit"}}, // its service is given statistics

@@ -12,7 +12,7 @@ import (
 )
 
 func newEnvoy(s streams) *cobra.Command {
-	return group("envoy", "Print Envoy's configuration, made from the same file", newBootstrap(s), newIstio(s), newGateway(s))
+	return group("envoy", "Print Envoy's configuration, made from the same file, and look at one that runs", newBootstrap(s), newFilters(s), newIstio(s), newGateway(s), newDoctor(s))
 }
 
 func newBootstrap(s streams) *cobra.Command {

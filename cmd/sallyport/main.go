@@ -69,6 +69,9 @@ func run(ctx context.Context, args []string, s streams, getenv func(string) stri
 	case errors.Is(err, admin.ErrUnreachable):
 		fmt.Fprintln(s.err, "Is the server running? SALLYPORT_URL says where, default "+defaultURL+".")
 		return exitUnreachable
+	case errors.Is(err, errEnvoyUnreachable):
+		fmt.Fprintln(s.err, "Is Envoy running, and its admin listener there? --admin says where.")
+		return exitUnreachable
 	}
 	var refused *admin.Refused
 	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {

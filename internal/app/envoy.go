@@ -20,6 +20,15 @@ func Bootstrap(p *sallyport.Policy, o envoy.Options) ([]byte, error) {
 	return envoy.Bootstrap(p, o)
 }
 
+// Filters writes what an Envoy that people have needs for p, in the same way.
+func Filters(p *sallyport.Policy, o envoy.Options, apis ...string) ([]byte, error) {
+	var err error
+	if o.Render, err = localReplies(p); err != nil {
+		return nil, err
+	}
+	return envoy.Filters(p, o, apis...)
+}
+
 // Istio writes what Istio is told for p, in the same way.
 func Istio(p *sallyport.Policy, o envoy.IstioOptions) ([]byte, error) {
 	var err error
