@@ -108,6 +108,7 @@ type istioView struct {
 	Name       string // of the objects
 	Namespace  string
 	Context    string // GATEWAY or SIDECAR_INBOUND
+	Listener   string // the one that is meant, where a proxy has others for which it would be wrong
 	Kind       string // of what is named in targetRefs; "" for labels
 	Target     string
 	Labels     []label
@@ -219,6 +220,7 @@ func (b *builder) istioPart(p *sallyport.Policy, part IstioPart, v istioView) (s
 	case IstioWaypoint:
 		v.Comment = "For a waypoint. Without one, ztunnel asks nobody."
 		v.Context, v.Namespace = "SIDECAR_INBOUND", o.WorkloadNamespace // a waypoint has no context of its own that istiod knows
+		v.Listener = "main_internal"                                    // connect_terminate ends the tunnels that requests come in, and asks nobody who calls
 		v.Name, v.Kind, v.Target = "sallyport-"+o.Waypoint, "Gateway", o.Waypoint
 		common.Source = o.TrustedHops > 0
 		v.Own = b.ownRoutes(p, fmt.Sprintf("outbound|%d||%s", o.HTTPPort, o.Service))
