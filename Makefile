@@ -7,7 +7,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-istio bench soak fuzz golden clean
+.PHONY: help build demo test test-envoys test-istio bench soak fuzz golden clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: build ## a real Envoy, an upstream and keys on this machine; ARGS="aiia --
 
 test: ## everything that must hold, and a count of it
 	@go run ./internal/tools/check
+
+test-envoys: ## on every version of Envoy that Sallyport is good for
+	@go run ./internal/tools/check envoys
 
 test-istio: ## with Istio's own control plane, which the first time builds for some minutes; ARGS=-update writes the golden files
 	@go run ./internal/tools/check $(ARGS) istio

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,6 +59,7 @@ func (p *project) gates() []gate {
 // build.
 func (p *project) asked() []gate {
 	return []gate{
+		{"envoys", p.envoys},
 		{"istio", p.istio},
 	}
 }
@@ -182,6 +184,25 @@ func (p *project) unraced(ctx context.Context) error {
 func (p *project) e2e(ctx context.Context) error {
 	p.requireAll()
 	return p.show(ctx, "", "go", "test", "-race", "-count=1", "-timeout=30m", "./tests/e2e")
+}
+
+// versions are the Envoys that we are good for; the newest is the one of all other
+// gates.
+var versions = []string{"1.37.0", "1.38.3", "1.39.3", "1.40.0"}
+
+// envoys runs what is generated on every version of Envoy that we are good for.
+func (p *project) envoys(ctx context.Context) error {
+	var paths []string
+	for _, version := range versions {
+		one := &project{root: p.root, out: p.out, env: append(slices.Clone(p.env), "ENVOY_VERSION="+version)}
+		if err := one.fetched("scripts/envoy.sh", "ENVOY", "--version")(ctx); err != nil {
+			return err
+		}
+		path, _ := strings.CutPrefix(one.env[len(one.env)-1], "ENVOY=")
+		paths = append(paths, path)
+	}
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoys", "ENVOYS="+strings.Join(paths, string(os.PathListSeparator)))
+	return p.show(ctx, "", "go", "test", "-count=1", "-timeout=20m", "-run=^TestEveryEnvoy", "-v", "./tests/e2e")
 }
 
 // istio runs the tests that need Istio's control plane. The first time builds it,

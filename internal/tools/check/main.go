@@ -5,8 +5,9 @@
 //
 //	go run ./internal/tools/check [-fuzztime 5s] [-update] [GATE...]
 //
-// The gate istio runs only where it is named: Istio's control plane is built from
-// source, which takes ten minutes of CPU time once.
+// Some gates run only where they are named: istio, whose control plane is built from
+// source, which takes ten minutes of CPU time once, and envoys, which fetches Envoys
+// of several versions.
 //
 // All gates run, also behind one that failed, so that one run tells
 // everything. It ends with exit code 1 where any failed, and its last line
