@@ -114,7 +114,6 @@ type gatewayListener struct {
 type guardedAPI struct {
 	Name    string
 	Policy  string   // the SecurityPolicy's name
-	Filter  string   // what Envoy calls the filter that it becomes
 	Routes  []string // HTTPRoutes to the upstream
 	Serves  string   // the HTTPRoute to what we serve ourselves; "": nothing
 	Hosts   []string
@@ -208,7 +207,6 @@ func (b *builder) guarded(p *sallyport.Policy, o GatewayOptions) (list []guarded
 			continue
 		}
 		one := guardedAPI{Name: api.Name, Policy: kubernetesName("sallyport-" + api.Name), Hosts: api.Hosts, Routes: routes[api.Name]}
-		one.Filter = "envoy.filters.http.ext_authz/securitypolicy/" + o.Namespace + "/" + one.Policy
 		if len(one.Routes) == 0 {
 			one.Routes = []string{kubernetesName(api.Name)}
 		}

@@ -200,7 +200,7 @@ func TestPatchesAreEnvoysOwnTypes(t *testing.T) {
 		case strings.HasSuffix(one.Type, ".Cluster"):
 			clusters++
 			valid(t, op.Value, new(clusterv3.Cluster))
-		case strings.Contains(op.JSONPath, "ext_authz/securitypolicy") && strings.HasSuffix(one.Type, ".Listener"):
+		case strings.Contains(op.JSONPath, "ext_authz") && strings.HasSuffix(one.Type, ".Listener"):
 			if authz[op.JSONPath] == nil {
 				authz[op.JSONPath] = map[string]any{}
 			}

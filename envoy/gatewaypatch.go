@@ -2,7 +2,7 @@ package envoy
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -92,7 +92,8 @@ func (v gatewayView) filterPatches() (list []patch, err error) {
 		})
 	}
 	for _, api := range v.Guarded {
-		here := fmt.Sprintf("..http_filters[?(@.name=='%s')].typed_config", api.Filter)
+		// Between the slashes stands the policy's kind, or nothing: some ways to get an object lose it.
+		here := fmt.Sprintf("..http_filters[?(@.name=~'^envoy[.]filters[.]http[.]ext_authz/[a-z]*/%s/%s$')].typed_config", v.Gateway.Namespace, api.Policy)
 		of := "Of the filter that " + api.Policy + " becomes: "
 		list = append(list,
 			patch{JSONPath: here, Path: "/status_on_error", Value: "{code: InsufficientStorage}",
@@ -160,17 +161,24 @@ func (v gatewayView) routePatches() (list []patch) {
 		return list
 	}
 	for _, api := range v.Guarded {
-		list = append(list, patch{
-			JSONPath: fmt.Sprintf("..typed_per_filter_config['%s'].check_settings.context_extensions", api.Filter), Path: "/chain", Value: "paired",
-			Comment: []string{"The ratelimit filter is there: Check leaves the quota to it."},
-		})
+		routes := api.Routes
+		if api.Serves != "" {
+			routes = append(slices.Clone(routes), api.Serves)
+		}
+		for _, route := range routes {
+			list = append(list, patch{
+				JSONPath: routesOf(v.Gateway.Namespace, route) + ".typed_per_filter_config[*].check_settings.context_extensions", Path: "/chain", Value: "paired",
+				Comment: []string{"The ratelimit filter is there: Check leaves the quota to it."},
+			})
+		}
 	}
 	return list
 }
 
-// routesOf finds what an HTTPRoute becomes.
+// routesOf finds what an HTTPRoute becomes. A name has nothing that an expression
+// would take for its own but dots.
 func routesOf(namespace, name string) string {
-	return fmt.Sprintf("..routes[?(@.name=~'^httproute/%s/%s/')]", regexp.QuoteMeta(namespace), regexp.QuoteMeta(name))
+	return fmt.Sprintf("..routes[?(@.name=~'^httproute/%s/%s/')]", namespace, strings.ReplaceAll(name, ".", "[.]"))
 }
 
 // flowList writes a list of strings on one line.
