@@ -7,10 +7,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-envoys test-istio bench soak fuzz golden clean
+.PHONY: help build demo test test-envoys test-istio test-envoy-gateway bench soak fuzz golden clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sallyport
 	go build -o bin/sallyport ./cmd/sallyport
@@ -26,6 +26,9 @@ test-envoys: ## on every version of Envoy that Sallyport is good for
 
 test-istio: ## with Istio's own control plane, which the first time builds for some minutes; ARGS=-update writes the golden files
 	@go run ./internal/tools/check $(ARGS) istio
+
+test-envoy-gateway: ## with Envoy Gateway itself, which the first time builds for some minutes
+	@go run ./internal/tools/check envoygateway
 
 bench: build ## what everything costs, in ratios, into tests/load/RESULT.txt; QUICK=1 for a first look
 	@redis=$$(scripts/redis.sh) && export PATH="$$PATH:$$(dirname "$$redis")" && set -x && \

@@ -4,6 +4,7 @@
 // starts nothing and takes a second or two.
 //
 // Beside it stand the black-box suites: script (the command line, run from
-// cmd/sallyport), e2e (the built binary behind a real Envoy) and load (CPU
-// against a baseline, a module of its own).
+// cmd/sallyport), e2e (the built binary behind a real Envoy, also where Istio or
+// Envoy Gateway tells that what to do) and load (CPU against a baseline, a module
+// of its own). What the examples promise is read by requests.
 package tests

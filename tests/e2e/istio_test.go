@@ -57,12 +57,18 @@ type istioPlaces struct {
 	Listen, Upstream, GRPC, HTTP string // ports
 }
 
-// istiod finds the control plane that scripts/istiod.sh builds.
+// istiod finds Istio's control plane.
 func istiod(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("ISTIOD")
+	return controlPlane(t, "ISTIOD", "istiod", "make test-istio")
+}
+
+// controlPlane finds what scripts/controlplane.sh builds.
+func controlPlane(t *testing.T, variable, name, builds string) string {
+	t.Helper()
+	path := os.Getenv(variable)
 	if path == "" {
-		testenv.Missing(t, "istiod", "run make test-istio, which builds it")
+		testenv.Missing(t, name, "run "+builds+", which builds it")
 	}
 	return path
 }

@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/testenv"
+	"github.com/sallyport/sallyport/tests/requests"
 )
 
 // TestLimits holds the limits of the examples on both chains, with counters in
@@ -323,5 +328,49 @@ func TestALostRedis(t *testing.T) {
 				t.Errorf("it took %v until Redis was used again", took)
 			}
 		})
+	}
+}
+
+// Another rate limit takes the caller's limit from Check's metadata: an Envoy whose
+// ratelimit filter asks about another domain, with the limit that Check told, gets
+// that limit from the service, and is refused behind it.
+func TestARateLimitFilterReadsTheCallersLimit(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(requests.Echo))
+	t.Cleanup(upstream.Close)
+	s := newServer(t, upstream.URL)
+	s.edit("{big: [1000000/1h]}", "{big: [1000000/1h], small: [3/1h]}")
+	s.edit("headers: {limit: X-RateLimit-Limit, remaining: X-RateLimit-Remaining, reset: X-RateLimit-Reset,", "headers: {limit: Quota-Limit, remaining: Quota-Remaining, reset: Quota-Reset,")
+	s.edit("apis:\n", "ratelimit: {directories: ["+s.folder+"/limits]}\napis:\n")
+	if err := os.Mkdir(filepath.Join(s.folder, "limits"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.write("limits/another.yaml", "domain: another\n")
+	s.start()
+	const router = "          - name: envoy.filters.http.router\n"
+	bootstrap := s.bootstrap("fused")
+	if strings.Count(bootstrap, router) != 1 {
+		t.Fatalf("where is the router?\n%s", bootstrap)
+	}
+	d := s.envoyOn(strings.Replace(bootstrap, router, `          - name: envoy.filters.http.ratelimit/another
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit
+              domain: another
+              failure_mode_deny: true
+              enable_x_ratelimit_headers: DRAFT_VERSION_03
+              rate_limit_service: {transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: sallyport_authz}}}
+              rate_limits:
+              - actions: [{request_headers: {header_name: x-sallyport-credential, descriptor_key: caller}}]
+                limit: {`+limitOverride+`}
+`+router, 1))
+	for plan, limit := range map[string]int{"small": 3, "big": 1000000} {
+		s.cli("tenant", "create", "--api", "orders", "--id", plan, "--plan", plan)
+		key := "X-API-Key: " + strings.TrimSpace(s.cli("key", "create", "--api", "orders", "--tenant", plan, "--scopes", "orders:read", "--quiet"))
+		for n := range 3 {
+			a := d.send(t, "GET", d.Gateway+"/v1/orders", ordersHost, key)
+			if want := fmt.Sprintf("%d, %d;w=3600", limit, limit); a.status != 200 || a.header.Get("X-RateLimit-Limit") != want ||
+				a.header.Get("X-RateLimit-Remaining") != fmt.Sprint(limit-n-1) {
+				t.Errorf("%s: %d %v, want %s", plan, a.status, a.header, want)
+			}
+		}
 	}
 }

@@ -61,6 +61,7 @@ func (p *project) asked() []gate {
 	return []gate{
 		{"envoys", p.envoys},
 		{"istio", p.istio},
+		{"envoygateway", p.envoyGateway},
 	}
 }
 
@@ -142,9 +143,10 @@ func (p *project) gofmt(ctx context.Context) error {
 
 // fetched sees to it that there is a program, by its script, and tells the tests
 // that follow, which require it, where.
-func (p *project) fetched(script, variable, version string) func(context.Context) error {
+func (p *project) fetched(script, variable string, version ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		c := p.command(ctx, "", script)
+		words := strings.Fields(script)
+		c := p.command(ctx, "", words...)
 		c.Stderr = p.out
 		text, err := c.Output()
 		if err != nil {
@@ -152,7 +154,7 @@ func (p *project) fetched(script, variable, version string) func(context.Context
 		}
 		path := strings.TrimSpace(string(text))
 		p.env = append(p.env, variable+"="+path)
-		return p.show(ctx, "", path, version)
+		return p.show(ctx, "", append([]string{path}, version...)...)
 	}
 }
 
@@ -208,16 +210,29 @@ func (p *project) envoys(ctx context.Context) error {
 // istio runs the tests that need Istio's control plane. The first time builds it,
 // which takes ten minutes of CPU time.
 func (p *project) istio(ctx context.Context) error {
-	for _, need := range []func(context.Context) error{
-		p.fetched("scripts/envoy.sh", "ENVOY", "--version"),
-		p.fetched("scripts/istiod.sh", "ISTIOD", "version"),
-	} {
+	return p.behind(ctx, "^TestIstio", "istiod", p.fetched("scripts/controlplane.sh istiod", "ISTIOD", "version"))
+}
+
+// envoyGateway runs the tests that need Envoy Gateway. The first time builds it,
+// which takes as long.
+func (p *project) envoyGateway(ctx context.Context) error {
+	return p.behind(ctx, "^TestEnvoyGateway", "envoygateway",
+		p.fetched("scripts/controlplane.sh envoy-gateway", "ENVOY_GATEWAY", "version"),
+		p.fetched("scripts/controlplane.sh egctl", "EGCTL", "version", "--remote=false"))
+}
+
+// behind runs the tests called so behind proxies that a control plane tells what
+// to do, once there is all that they need; requires is what they would be skipped
+// without.
+func (p *project) behind(ctx context.Context, tests, requires string, needs ...func(context.Context) error) error {
+	needs = append([]func(context.Context) error{p.fetched("scripts/envoy.sh", "ENVOY", "--version")}, needs...)
+	for _, need := range needs {
 		if err := need(ctx); err != nil {
 			return err
 		}
 	}
-	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,istiod")
-	args := []string{"go", "test", "-count=1", "-timeout=20m", "-run=^TestIstio", "./tests/e2e"}
+	p.env = append(p.env, "SALLYPORT_TEST_REQUIRE=envoy,"+requires)
+	args := []string{"go", "test", "-count=1", "-timeout=20m", "-run=" + tests, "./tests/e2e"}
 	if p.update {
 		args = append(args, "-update")
 	}

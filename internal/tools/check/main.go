@@ -5,9 +5,9 @@
 //
 //	go run ./internal/tools/check [-fuzztime 5s] [-update] [GATE...]
 //
-// Some gates run only where they are named: istio, whose control plane is built from
-// source, which takes ten minutes of CPU time once, and envoys, which fetches Envoys
-// of several versions.
+// Some gates run only where they are named: istio and envoygateway, whose control
+// planes are built from source, which takes ten minutes of CPU time each, once, and
+// envoys, which fetches Envoys of several versions.
 //
 // All gates run, also behind one that failed, so that one run tells
 // everything. It ends with exit code 1 where any failed, and its last line
