@@ -7,7 +7,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-envoys test-istio test-envoy-gateway bench soak fuzz golden clean
+.PHONY: help build demo test test-envoys test-istio test-envoy-gateway test-kubernetes bench soak fuzz golden clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-istio: ## with Istio's own control plane, which the first time builds for s
 
 test-envoy-gateway: ## with Envoy Gateway itself, which the first time builds for some minutes
 	@go run ./internal/tools/check envoygateway
+
+test-kubernetes: ## the chart and the manifests, by Kubernetes' own validation; ARGS=-update writes the manifests anew
+	@go run ./internal/tools/check $(ARGS) kubernetes
 
 bench: build ## what everything costs, in ratios, into tests/load/RESULT.txt; QUICK=1 for a first look
 	@redis=$$(scripts/redis.sh) && export PATH="$$PATH:$$(dirname "$$redis")" && set -x && \

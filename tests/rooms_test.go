@@ -158,7 +158,7 @@ var homes = []home{
 }
 
 // ownModules are modules of their own, so that nobody else downloads what they need.
-var ownModules = []string{"tests/load", "tests/istio", "tests/envoygateway"}
+var ownModules = []string{"tests/load", "tests/istio", "tests/envoygateway", "tests/kubernetes"}
 
 // dependenciesHaveHomes: an import from outside stands in homes, and only there.
 func dependenciesHaveHomes(h house) (faults []string) {

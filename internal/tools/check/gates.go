@@ -28,6 +28,9 @@ const vulnerabilities = "https://vuln.go.dev"
 // load is the module of the benchmarks, which has dependencies of its own.
 const load = "tests/load"
 
+// kubernetes is the module of what judges the manifests.
+const kubernetes = "tests/kubernetes"
+
 // project is what the gates look at.
 type project struct {
 	root     string
@@ -62,6 +65,7 @@ func (p *project) asked() []gate {
 		{"envoys", p.envoys},
 		{"istio", p.istio},
 		{"envoygateway", p.envoyGateway},
+		{"kubernetes", p.kubernetes},
 	}
 }
 
@@ -219,6 +223,16 @@ func (p *project) envoyGateway(ctx context.Context) error {
 	return p.behind(ctx, "^TestEnvoyGateway", "envoygateway",
 		p.fetched("scripts/controlplane.sh envoy-gateway", "ENVOY_GATEWAY", "version"),
 		p.fetched("scripts/controlplane.sh egctl", "EGCTL", "version", "--remote=false"))
+}
+
+// kubernetes holds the chart and the manifests to what Kubernetes takes. The first
+// time compiles half of it.
+func (p *project) kubernetes(ctx context.Context) error {
+	args := []string{"go", "test", "-count=1", "./..."}
+	if p.update {
+		args = append(args, "-update")
+	}
+	return errors.Join(p.show(ctx, kubernetes, "go", "vet", "./..."), p.show(ctx, kubernetes, "go", "run", staticcheck, "./..."), p.show(ctx, kubernetes, args...))
 }
 
 // behind runs the tests called so behind proxies that a control plane tells what

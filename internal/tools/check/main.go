@@ -6,8 +6,9 @@
 //	go run ./internal/tools/check [-fuzztime 5s] [-update] [GATE...]
 //
 // Some gates run only where they are named: istio and envoygateway, whose control
-// planes are built from source, which takes ten minutes of CPU time each, once, and
-// envoys, which fetches Envoys of several versions.
+// planes are built from source, which takes ten minutes of CPU time each, once,
+// kubernetes, which compiles much of Kubernetes, and envoys, which fetches Envoys of
+// several versions.
 //
 // All gates run, also behind one that failed, so that one run tells
 // everything. It ends with exit code 1 where any failed, and its last line
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("check", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	fuzzTime := f.Duration("fuzztime", 5*time.Second, "how long each fuzz target runs")
-	update := f.Bool("update", false, "write the golden files anew that the gate istio makes")
+	update := f.Bool("update", false, "write the golden files anew that the gates istio and kubernetes make")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

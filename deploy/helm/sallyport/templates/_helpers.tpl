@@ -1,0 +1,65 @@
+{{- define "sallyport.name" -}}
+{{- if contains "sallyport" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-sallyport" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "sallyport.selector" -}}
+app.kubernetes.io/name: sallyport
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "sallyport.envoySelector" -}}
+app.kubernetes.io/name: sallyport-envoy
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "sallyport.labels" -}}
+{{ include "sallyport.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "sallyport.envoyLabels" -}}
+{{ include "sallyport.envoySelector" . }}
+{{- end }}
+
+{{- define "sallyport.secret" -}}
+{{ default (include "sallyport.name" .) .Values.secret.name }}
+{{- end }}
+
+{{- define "sallyport.host" -}}
+{{ include "sallyport.name" . }}.{{ .Release.Namespace }}.svc.cluster.local
+{{- end }}
+
+{{- define "sallyport.image" -}}
+{{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
+{{- end }}
+
+{{- /* Where Envoy reaches Sallyport: in the same pod by a socket. */ -}}
+{{- define "sallyport.grpc" -}}
+{{ if eq .Values.envoy.form "pod" }}unix:///run/sallyport/sallyport.sock{{ else }}{{ include "sallyport.host" . }}:9191{{ end }}
+{{- end }}
+
+{{- define "sallyport.http" -}}
+{{ if eq .Values.envoy.form "pod" }}127.0.0.1:9192{{ else }}{{ include "sallyport.host" . }}:9192{{ end }}
+{{- end }}
+
+{{- /* The keys are in one file, which one process has. */ -}}
+{{- define "sallyport.single" -}}
+{{ if hasPrefix "sqlite:" (toString (fromYaml .Values.config).store) }}true{{ end }}
+{{- end }}
+
+{{- /* What a configuration must say of itself, to fit what is mounted. */ -}}
+{{- define "sallyport.check" -}}
+{{- if not .Values.config }}{{ fail "config: give sallyport.yaml, such as: --set-file config=sallyport.yaml" }}{{ end }}
+{{- $c := fromYaml .Values.config }}
+{{- if $c.Error }}{{ fail (printf "config: %s" $c.Error) }}{{ end }}
+{{- $grpc := ternary "unix:///run/sallyport/sallyport.sock" "0.0.0.0:9191" (eq .Values.envoy.form "pod") }}
+{{- $listen := default dict $c.listen }}
+{{- if not (or (has $grpc (default list $listen.grpc)) (and (eq $grpc "0.0.0.0:9191") (has "[::]:9191" (default list $listen.grpc)))) }}
+{{- fail (printf "config: listen.grpc must hold %q, where Envoy asks; it is %s" $grpc (toJson $listen.grpc)) }}{{ end }}
+{{- if not (has (toString $listen.http) (list "0.0.0.0:9192" "[::]:9192")) }}{{ fail (printf "config: listen.http must be \"0.0.0.0:9192\", where Kubernetes asks whether it is ready; it is %s" (toJson $listen.http)) }}{{ end }}
+{{- $store := toString $c.store }}
+{{- if and (include "sallyport.single" .) (not (hasPrefix "sqlite:///var/lib/sallyport/" $store)) }}{{ fail (printf "config: store must be below sqlite:///var/lib/sallyport/, which is the volume; it is %q" $store) }}{{ end }}
+{{- if and (include "sallyport.single" .) (gt (int .Values.replicas) 1) }}{{ fail (printf "replicas: %d, but the store is a file of one process: 1, or a store that replicas share" (int .Values.replicas)) }}{{ end }}
+{{- if and (include "sallyport.single" .) .Values.autoscaling.enabled }}{{ fail "autoscaling.enabled: the store is a file of one process: false, or a store that replicas share" }}{{ end }}
+{{- if and .Values.secret.data (not .Values.secret.data.pepper) }}{{ fail "secret.data.pepper: at least 32 bytes, such as from: openssl rand -base64 32" }}{{ end }}
+{{- end }}
