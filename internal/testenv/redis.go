@@ -89,7 +89,7 @@ func NewRedis(t testing.TB, args ...string) *RedisServer {
 // newRedis prepares a server in dir that nobody ends.
 func newRedis(t testing.TB, dir string, args ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{Addr: freeAddress(t), t: t, binary: Redis(t), dir: dir, args: args}
+	s := &RedisServer{Addr: FreeAddress(t), t: t, binary: Redis(t), dir: dir, args: args}
 	var err error
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		t.Fatal(err)
@@ -115,15 +115,19 @@ func (s *RedisServer) tell(t testing.TB) {
 // cluster.
 const clusterBus = 10_000
 
-// freeAddress returns an address of the loopback that nobody listens on, nor
+// FreeAddress returns an address of the loopback that nobody listens on, nor
 // clusterBus above it, and that no other server of this process's tests was given:
 // one that is not started yet, or killed to be started again, listens nowhere. It
 // is below those that Linux gives to whoever asks for any port, so that nobody's
-// connection is there when the server comes back.
-func freeAddress(t testing.TB) string {
+// connection is there when the server starts or comes back, and none of those that
+// Istio and Envoy Gateway listen on whatever one says.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		port := 11_000 + rand.IntN(clusterBus)
+		if thousand := port / 1000; thousand == 15 || thousand == 18 || thousand == 19 {
+			continue
+		}
 		if address := fmt.Sprintf("127.0.0.1:%d", port); canListen(address) &&
 			canListen(fmt.Sprintf("127.0.0.1:%d", port+clusterBus)) && handOut(port) {
 			return address

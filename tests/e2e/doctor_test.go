@@ -167,7 +167,7 @@ func TestTheDoctorAndWhatWeGenerate(t *testing.T) {
 
 // Behind Istio the doctor finds no danger in what our objects make.
 func TestTheDoctorOnIstiosConfigurations(t *testing.T) {
-	places := istioPlaces{portOf(t, freePort(t)), "1", "2", "3"}
+	places := istioPlaces{portOf(t, testenv.FreeAddress(t)), "1", "2", "3"}
 	for _, f := range istioForms {
 		text := aroundUs(t, places, filepath.Join("golden", f.name+"-paired.json"))[0]
 		p := envoyOf(t, text, places.Listen)
@@ -205,7 +205,7 @@ func TestTheDoctorOnIstiosConfigurations(t *testing.T) {
 }
 
 func TestTheDoctorWithoutEnvoy(t *testing.T) {
-	c := exec.Command(binary, "envoy", "doctor", "--admin", "http://"+freePort(t))
+	c := exec.Command(binary, "envoy", "doctor", "--admin", "http://"+testenv.FreeAddress(t))
 	out, _ := c.CombinedOutput()
 	if got := c.ProcessState.ExitCode(); got != 3 || !strings.Contains(string(out), "--admin says where") {
 		t.Errorf("exit code %d: %s", got, out)

@@ -198,7 +198,7 @@ func (g *envoyGateway) apply(t *testing.T, edit func(string) string, flags ...st
 		t.Fatal(err)
 	}
 	t.Cleanup(g.demo.end)
-	g.port = portOf(t, freePort(t))
+	g.port = portOf(t, testenv.FreeAddress(t))
 	text := g.cli(t, append([]string{"envoy", "gateway", "-c", "../../examples/vaultwares/sallyport.yaml", "--listener", "http:" + g.port,
 		"--service-kind", "Backend", "--service-namespace", "default", "--http-service", "sallyport-http", "--grpc", g.GRPC}, flags...)...)
 	if edit != nil {

@@ -71,9 +71,9 @@ func controlPlane(t *testing.T, variable, name, builds string) string {
 	return path
 }
 
-// startIstiod starts istiod on the mesh's configuration and objects, and returns
-// where proxies ask it.
-func startIstiod(t *testing.T, mesh string, objects ...[]byte) (xds string) {
+// startIstiod starts istiod on the mesh's configuration and objects, with more in its
+// environment, and returns where proxies ask it.
+func startIstiod(t *testing.T, mesh string, more []string, objects ...[]byte) (xds string) {
 	t.Helper()
 	folder := t.TempDir()
 	write := func(name, text string) string {
@@ -86,16 +86,17 @@ func startIstiod(t *testing.T, mesh string, objects ...[]byte) (xds string) {
 	k := testenv.StartKubernetes(t, objects...)
 	kubeconfig := write("kubeconfig", fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: stub,
 clusters: [{name: stub, cluster: {server: %q}}], users: [{name: stub, user: {}}], contexts: [{name: stub, context: {cluster: stub, user: stub}}]}`, k.URL))
-	xds = freePort(t)
-	ready := freePort(t)
-	_, control, _ := net.SplitHostPort(freePort(t))
+	xds = testenv.FreeAddress(t)
+	ready := testenv.FreeAddress(t)
+	_, control, _ := net.SplitHostPort(testenv.FreeAddress(t))
 	c := exec.Command(istiod(t), "discovery", "--registries=Kubernetes", "--kubeconfig", kubeconfig, "--meshConfig", write("mesh.yaml", mesh),
 		"--networksConfig", os.DevNull, "--clusterID", "Kubernetes", "--httpAddr", ready, "--grpcAddr", xds, "--secureGRPCAddr", "", "--httpsAddr", "",
-		"--monitoringAddr", freePort(t), "--ctrlz_address", "127.0.0.1", "--ctrlz_port", control)
+		"--monitoringAddr", testenv.FreeAddress(t), "--ctrlz_address", "127.0.0.1", "--ctrlz_port", control)
 	c.Env = append(os.Environ(), "POD_NAMESPACE=istio-system", "POD_NAME=istiod", "CLUSTER_ID=Kubernetes", "KUBECONFIG="+kubeconfig,
 		// A stock Envoy has no filters of Istio's own, and nobody here gives out certificates.
 		"PILOT_ENABLE_METADATA_EXCHANGE=false", "PILOT_ENABLE_ALPN_FILTER=false", "ENABLE_CA_SERVER=false", "PILOT_ENABLE_STATUS=false",
 		"VALIDATION_WEBHOOK_CONFIG_NAME=", "INJECTION_WEBHOOK_CONFIG_NAME=")
+	c.Env = append(c.Env, more...)
 	c.Dir = folder
 	log := new(logged)
 	c.Stdout, c.Stderr = log, log
@@ -122,17 +123,6 @@ clusters: [{name: stub, cluster: {server: %q}}], users: [{name: stub, user: {}}]
 }
 
 func tailOf(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// freePort returns an address of the loopback that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // portOf is the port of an address or URL.
 func portOf(t *testing.T, at string) string {
@@ -189,15 +179,18 @@ func envoyOf(t *testing.T, bootstrap []byte, listen string) *envoyproc.Process {
 			t.Logf("Envoy said last:\n%s", tailOf(log.String(), 4000))
 		}
 	})
-	eventually(t, "Envoy to listen", func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+listen)
-		if err != nil {
-			return false
-		}
-		conn.Close()
-		return true
-	})
+	eventually(t, "Envoy to listen", func() bool { return listens("127.0.0.1:" + listen) })
 	return p
+}
+
+// listens reports whether somebody takes connections at address.
+func listens(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // meshOf is the mesh's configuration with the part that we print: in these tests
@@ -303,7 +296,7 @@ func (c istioCase) gate(t *testing.T) *istioRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.end)
-	r.places = istioPlaces{portOf(t, freePort(t)), portOf(t, upstream.URL), portOf(t, r.GRPC), portOf(t, r.Admin.URL)}
+	r.places = istioPlaces{portOf(t, testenv.FreeAddress(t)), portOf(t, upstream.URL), portOf(t, r.GRPC), portOf(t, r.Admin.URL)}
 	return r
 }
 
@@ -332,7 +325,7 @@ func (c istioCase) start(t *testing.T) *istioRun {
 	for i := range objects {
 		objects[i] = bytes.ReplaceAll(objects[i], []byte("hosts: [api.vaultwares.com,"), []byte("hosts: ["+r.APIs[r.api].Hosts[0]+", api.vaultwares.com,"))
 	}
-	r.xds = startIstiod(t, meshOf(mesh)+c.mesh, append(objects, c.more...)...)
+	r.xds = startIstiod(t, meshOf(mesh)+c.mesh, nil, append(objects, c.more...)...)
 	r.behind(istioProxy(t, c.form, r.xds, r.places.Listen))
 	return r
 }

@@ -109,7 +109,7 @@ func newCluster(t *testing.T, manifests, upstream string) *cluster {
 		}
 	}
 	for _, port := range []int{9191, 9192, 10000} {
-		c.ports[port] = portOf(t, freePort(t))
+		c.ports[port] = portOf(t, testenv.FreeAddress(t))
 		places = append(places, fmt.Sprintf("port_value: %d", port), "port_value: "+c.ports[port], fmt.Sprintf(":%d", port), ":"+c.ports[port])
 	}
 	c.here = strings.NewReplacer(append(places, "sallyport.sallyport.svc.cluster.local", "127.0.0.1", "http://orders.shop.svc.cluster.local:8080", upstream,

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/testenv"
 )
 
 // toldServer starts a server that tells Envoys their configuration, and an Envoy
@@ -28,9 +30,9 @@ import (
 func toldServer(t *testing.T, upstream string, args ...string) (*server, *demo) {
 	t.Helper()
 	s := newServer(t, upstream)
-	at := freePort(t)
+	at := testenv.FreeAddress(t)
 	s.args = append([]string{"--xds", "--envoy-listen", at, "--watch=false"}, args...)
-	s.write("sallyport.yaml", strings.ReplaceAll(s.read("sallyport.yaml"), `http: "127.0.0.1:0"`, `http: "`+freePort(t)+`"`))
+	s.write("sallyport.yaml", strings.ReplaceAll(s.read("sallyport.yaml"), `http: "127.0.0.1:0"`, `http: "`+testenv.FreeAddress(t)+`"`))
 	s.start()
 	return s, s.toldEnvoy()
 }
