@@ -41,7 +41,7 @@ const openPath = "/healthz"
 // all that it can do. What is left open is open as it is spelt, and no more. Under a
 // policy that names what to ask about instead, much gets round: this test sees it.
 func TestIstioHasNoWayRound(t *testing.T) {
-	named := bytes.Replace(istioForms[0].ours(t, "paired"), []byte("rules: [{}]"), []byte(`rules: [{to: [{operation: {paths: ["/v1", "/v1/*"]}}]}]`), 1)
+	named := bytes.Replace(istioForms[0].ours(t, "paired", ""), []byte("rules: [{}]"), []byte(`rules: [{to: [{operation: {paths: ["/v1", "/v1/*"]}}]}]`), 1)
 	for mesh, lines := range map[string]string{"default": "", "decoded": "pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}\n"} {
 		for _, f := range istioForms {
 			t.Run(mesh+"/"+f.name+"/shipped", func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestIstioBelievesNoForgedHeader(t *testing.T) {
 func TestIstioWithAMisspeltClusterIs503(t *testing.T) {
 	for _, f := range istioForms {
 		t.Run(f.name, func(t *testing.T) {
-			before, filter, found := bytes.Cut(f.ours(t, "paired"), []byte("rate_limit_service:"))
+			before, filter, found := bytes.Cut(f.ours(t, "paired", ""), []byte("rate_limit_service:"))
 			if !found {
 				t.Fatal("there is no ratelimit filter")
 			}

@@ -218,16 +218,28 @@ func aroundUs(t *testing.T, places istioPlaces, files ...string) (documents [][]
 
 // ours is a file of deploy/istio for the paired chain, and what the command prints
 // for the fused one.
-func (f istioForm) ours(t *testing.T, chain string) []byte {
+func (f istioForm) ours(t *testing.T, chain, folder string) []byte {
 	t.Helper()
 	if chain == "paired" {
-		text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "istio", f.file))
+		text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "istio", folder, f.file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}
+	if folder == beside {
+		return f.printed(t, "vaultwares", "--chain", chain, "--beside")
+	}
 	return f.printed(t, "vaultwares", "--chain", chain)
+}
+
+// beside is the folder of the form where Sallyport is a container beside each Envoy.
+const beside = "beside"
+
+// contained is text with the ports of the containers in the place of their own.
+func (p istioPlaces) contained(text []byte) []byte {
+	text = regexp.MustCompile(`\b9191\b`).ReplaceAll(text, []byte(p.GRPC))
+	return regexp.MustCompile(`\b9192\b`).ReplaceAll(text, []byte(p.HTTP))
 }
 
 // printed is what the command prints for the form and an example, with flags.
@@ -246,6 +258,7 @@ type istioCase struct {
 	form    istioForm
 	chain   string
 	example string   // default vaultwares
+	folder  string   // of deploy/istio, where our objects are
 	ours    []byte   // in the place of our objects of this form and chain
 	mesh    string   // further lines of the mesh's configuration
 	more    [][]byte // further objects
@@ -315,13 +328,24 @@ func (c istioCase) start(t *testing.T) *istioRun {
 	istiod(t)
 	r := c.gate(t)
 	if c.ours == nil {
-		c.ours = c.form.ours(t, c.chain)
+		c.ours = c.form.ours(t, c.chain, c.folder)
 	}
-	mesh, err := os.ReadFile("../../deploy/istio/meshconfig.yaml")
+	mesh, err := os.ReadFile(filepath.Join("../../deploy/istio", c.folder, "meshconfig.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	objects := append(aroundUs(t, r.places, "common.yaml", c.form.around), c.ours)
+	if c.folder == beside { // there is no Service between: its port is that of the container
+		local, err := os.ReadFile(filepath.Join("../../deploy/istio", beside, "local.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, local)
+		mesh = r.places.contained(mesh)
+		for i := range objects {
+			objects[i] = r.places.contained(objects[i])
+		}
+	}
 	for i := range objects {
 		objects[i] = bytes.ReplaceAll(objects[i], []byte("hosts: [api.vaultwares.com,"), []byte("hosts: ["+r.APIs[r.api].Hosts[0]+", api.vaultwares.com,"))
 	}
@@ -350,6 +374,20 @@ func TestIstioKeepsThePromises(t *testing.T) {
 					t.Errorf("istiod makes something else than %s holds: make test-istio ARGS=-update writes it anew; look at the difference", golden)
 				}
 				r.runSteps(t, "vaultwares")
+			})
+		}
+	}
+}
+
+// And where Sallyport is a container beside each Envoy, without a Service.
+func TestIstioKeepsThePromisesBesideEachEnvoy(t *testing.T) {
+	for _, f := range istioForms {
+		if f.name == "gateway-api" {
+			continue // its proxies are made by Istio: nobody puts a container there
+		}
+		for _, chain := range chains {
+			t.Run(f.name+"/"+chain, func(t *testing.T) {
+				istioCase{form: f, chain: chain, folder: beside}.start(t).runSteps(t, "vaultwares")
 			})
 		}
 	}
@@ -547,7 +585,7 @@ func TestIstioWithoutSallyportIs503(t *testing.T) {
 
 // A provider that istiod does not know refuses all, and nobody is asked.
 func TestIstioRefusesAllOfAnUnknownProvider(t *testing.T) {
-	ours := bytes.Replace(istioForms[0].ours(t, "paired"), []byte(`provider: {name: "sallyport"}`), []byte(`provider: {name: "sallyprot"}`), 1)
+	ours := bytes.Replace(istioForms[0].ours(t, "paired", ""), []byte(`provider: {name: "sallyport"}`), []byte(`provider: {name: "sallyprot"}`), 1)
 	r := istioCase{form: istioForms[0], chain: "paired", ours: ours}.start(t)
 	key := "X-API-Key: " + r.APIs["vaultwares"].Tenants[0].Keys[0].Key
 	if a := r.send(t, "GET", r.APIs["vaultwares"].URL+"/v1/devices", key); a.status != 403 || a.header.Get("X-Sallyport-Decision") != "" {

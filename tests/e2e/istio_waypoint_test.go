@@ -43,7 +43,7 @@ func TestIstioKeepsThePromisesAtAWaypoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			objects := append(aroundUs(t, r.places, "common.yaml", waypointForm.around), waypointForm.ours(t, chain))
+			objects := append(aroundUs(t, r.places, "common.yaml", waypointForm.around), waypointForm.ours(t, chain, ""))
 			r.xds = startIstiod(t, meshOf(mesh), []string{"PILOT_ENABLE_AMBIENT=true"}, objects...)
 			manager := requestsAtWaypoint(t, sentToWaypoint[*listenerv3.Listener](t, r.xds, "type.googleapis.com/envoy.config.listener.v3.Listener"), chain)
 			clusters := sentToWaypoint[*clusterv3.Cluster](t, r.xds, "type.googleapis.com/envoy.config.cluster.v3.Cluster")
