@@ -241,6 +241,12 @@ func (g *envoyGateway) elsewhere(t *testing.T) {
 // running is one part of what Envoy says that it runs with.
 func (g *envoyGateway) running(t *testing.T, part string) string {
 	t.Helper()
+	return g.send(t, "GET", "http://"+g.admin(t)+"/config_dump?resource="+part).body
+}
+
+// admin is where Envoy's admin listener is.
+func (g *envoyGateway) admin(t *testing.T) string {
+	t.Helper()
 	addresses, err := filepath.Glob(filepath.Join(g.folder, "*", "*", "*", "admin-address.txt"))
 	if more, _ := filepath.Glob(filepath.Join(g.folder, "*", "*", "admin-address.txt")); len(addresses) == 0 {
 		addresses = more
@@ -252,7 +258,7 @@ func (g *envoyGateway) running(t *testing.T, part string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g.send(t, "GET", "http://"+strings.TrimSpace(string(address))+"/config_dump?resource="+part).body
+	return strings.TrimSpace(string(address))
 }
 
 // hasFilter reports whether the Gateway's listener, as Envoy runs with it, has a
@@ -317,6 +323,7 @@ func TestEnvoyGatewayKeepsThePromises(t *testing.T) {
 						t.Error("a patch was refused")
 					}
 					g.runSteps(t, "vaultwares")
+					noDanger(t, "--admin", "http://"+g.admin(t))
 				})
 			}
 			t.Run("unpatched", func(t *testing.T) {
