@@ -359,6 +359,20 @@ func (g *envoyGateway) quotaHolds(t *testing.T) {
 	}
 }
 
+// G2: however a path is spelt, Check is asked about it, or nothing of it reaches the
+// upstream, with patches and without.
+func TestEnvoyGatewayHasNoWayRound(t *testing.T) {
+	g := startEnvoyGateway(t)
+	for _, names := range []string{"v1", "none"} {
+		t.Run(names, func(t *testing.T) {
+			g.apply(t, nil, "--names", names)
+			if open := g.upstream.roundabout(t, "127.0.0.1:"+g.port); len(open) > 0 {
+				t.Errorf("got round: %q", open)
+			}
+		})
+	}
+}
+
 // A patch in the names of the other scheme is not applied, and nothing in the
 // traffic of those who may pass would show it. So the SecurityPolicy itself has
 // Check take the quota, which is held all the same.

@@ -66,17 +66,22 @@ func TestIstioHasNoWayRound(t *testing.T) {
 	}
 }
 
-// roundabout asks for everything without a credential. It returns what reached the
-// upstream, and how, and logs a table of all.
 func (r *istioRun) roundabout(t *testing.T) (open []string) {
 	t.Helper()
-	r.upstream.take()
+	return r.upstream.roundabout(t, "127.0.0.1:"+r.places.Listen)
+}
+
+// roundabout asks the gateway before the upstream for everything without a credential.
+// It returns what came through, and how, and logs a table of all.
+func (s *asked) roundabout(t *testing.T, gateway string) (open []string) {
+	t.Helper()
+	s.take()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	for _, host := range guardedHosts {
 		for _, path := range spellings {
-			status, asked := raw(t, "127.0.0.1:"+r.places.Listen, host, path)
-			reached := r.upstream.take()
+			status, asked := raw(t, gateway, host, path)
+			reached := s.take()
 			what := fmt.Sprint("refused by the proxy, ", status)
 			switch {
 			case len(reached) > 0 && asked:
