@@ -179,6 +179,20 @@ func TestTheChartRefusesWhatWouldNotRun(t *testing.T) {
 	}
 }
 
+// What leads to Sallyport leads to its Service, whatever that is called.
+func TestEnvoyFindsTheService(t *testing.T) {
+	files, err := render(t, exampleConfig(t), "envoy: {form: deployment}\nclusterDomain: k8s.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "sallyport.sallyport.svc.k8s.example"
+	for name, want := range map[string]string{"envoy-configmap.yaml": `address: "` + host + `"`, "deployment.yaml": "--envoy-grpc=" + host + ":9191\n        - --envoy-http=" + host + ":9192"} {
+		if !strings.Contains(files[name], want) || strings.Contains(files[name], "cluster.local") {
+			t.Errorf("%s: no %s in\n%s", name, want, files[name])
+		}
+	}
+}
+
 // A store that replicas share has what many replicas need.
 func TestManyReplicas(t *testing.T) {
 	config := strings.Replace(exampleConfig(t), "sqlite:///var/lib/sallyport/sallyport.db", "postgres://db.example.com/sallyport", 1)

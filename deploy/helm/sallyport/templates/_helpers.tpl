@@ -26,7 +26,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
 {{- define "sallyport.host" -}}
-{{ include "sallyport.name" . }}.{{ .Release.Namespace }}.svc.cluster.local
+{{ include "sallyport.name" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- end }}
 
 {{- define "sallyport.image" -}}
