@@ -11,7 +11,16 @@ const (
 	Paired
 	// Fused is ext_authz alone: Check takes the quota itself.
 	Fused
+	// PerListener is for routes that listeners share, of which not all may have our
+	// filters: the gRPC metadata of the call, which the listener's ext_authz filter
+	// writes, says which. Without it the chain is Fused, and neither a sid nor a
+	// SourceHeader is believed. For context extensions only.
+	PerListener
 )
+
+// ChainMetadata is the name in a call's gRPC metadata by which a listener's ext_authz
+// filter says its chain to routes that are PerListener. No client can write it.
+const ChainMetadata = "x-sallyport-chain"
 
 // String returns the chain's name in configuration and context extensions.
 func (c Chain) String() string {
@@ -20,6 +29,8 @@ func (c Chain) String() string {
 		return "paired"
 	case Fused:
 		return "fused"
+	case PerListener:
+		return "listener"
 	}
 	return ""
 }
@@ -31,6 +42,8 @@ func ParseChain(s string) (Chain, bool) {
 		return Paired, true
 	case "fused":
 		return Fused, true
+	case "listener":
+		return PerListener, true
 	}
 	return ChainUnset, false
 }

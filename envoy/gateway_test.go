@@ -148,7 +148,7 @@ func TestASecurityPolicyHoldsByItself(t *testing.T) {
 			}
 			auth := o.Spec.ExtAuth
 			if auth.FailOpen || auth.StatusOnError != 503 || auth.Timeout != "1500ms" || "sallyport-"+said["api"] != o.Metadata.Name ||
-				said["chain"] != "fused" || said["source"] != "x-sallyport-source" || auth.BodyToExtAuth.MaxRequestBytes != 0 {
+				said["chain"] != "listener" || said["source"] != "x-sallyport-source" || auth.BodyToExtAuth.MaxRequestBytes != 0 {
 				t.Errorf("%v: got %+v", chain, o)
 			}
 		}
@@ -204,7 +204,11 @@ func TestPatchesAreEnvoysOwnTypes(t *testing.T) {
 			if authz[op.JSONPath] == nil {
 				authz[op.JSONPath] = map[string]any{}
 			}
-			authz[op.JSONPath][field] = op.Value
+			if outer, inner, deep := strings.Cut(field, "/"); deep {
+				authz[op.JSONPath][outer] = map[string]any{inner: op.Value}
+			} else {
+				authz[op.JSONPath][field] = op.Value
+			}
 		case strings.Contains(op.JSONPath, "http_filters"):
 			filters = append(filters, op.Value)
 		case field == "access_log":
@@ -213,7 +217,7 @@ func TestPatchesAreEnvoysOwnTypes(t *testing.T) {
 			manager[field] = op.Value
 		case field == "response_headers_to_remove":
 			routes[field] = op.Value
-		case field != "chain" || op.Value != "paired":
+		default:
 			t.Errorf("a patch that nobody expects: %+v", one)
 		}
 	}

@@ -2,8 +2,9 @@ package envoy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/sallyport/sallyport"
 )
 
 // patch is one change that an EnvoyPatchPolicy makes to what Envoy Gateway sends:
@@ -37,8 +38,7 @@ const (
 // manager finds the HTTP connection managers of a listener.
 const manager = "..filters[?(@.name=='envoy.filters.network.http_connection_manager')].typed_config"
 
-// patches lists all of them. What changes an API's chain comes last: when that is
-// done, the filter is there.
+// patches lists all of them.
 func (v gatewayView) patches() (list []patch, err error) {
 	for i, c := range v.Clusters {
 		text, err := v.ClusterMapping(c, 0)
@@ -101,7 +101,10 @@ func (v gatewayView) filterPatches() (list []patch, err error) {
 			patch{JSONPath: here, Path: "/validate_mutations", Value: "true",
 				Comment: []string{of + "or a newline in a header would split the response."}},
 			patch{JSONPath: here, Path: "/encode_raw_headers", Value: "true",
-				Comment: []string{of + "repeated headers stay apart, and bytes stay bytes."}})
+				Comment: []string{of + "repeated headers stay apart, and bytes stay bytes."}},
+			patch{JSONPath: here, Path: "/grpc_service/initial_metadata", Value: fmt.Sprintf("[{key: %s, value: %s}]", sallyport.ChainMetadata, v.Chain),
+				Comment: []string{of + "the filters above are in this listener, so Check may rely on them.",
+					"The routes may be those of other listeners, too, such as that of HTTP/3, where it does not."}})
 		if api.Body > 0 {
 			list = append(list, patch{JSONPath: here, Path: "/with_request_body",
 				Value: fmt.Sprintf("{max_request_bytes: %d, allow_partial_message: true, pack_as_bytes: true}", api.Body),
@@ -155,21 +158,6 @@ func (v gatewayView) routePatches() (list []patch) {
 			list = append(list, patch{JSONPath: routesOf(v.Gateway.Namespace, route), Path: "/response_headers_to_remove",
 				Value:   flowList(api.Remove),
 				Comment: []string{"An upstream's own would pass for ours."}})
-		}
-	}
-	if !v.Paired {
-		return list
-	}
-	for _, api := range v.Guarded {
-		routes := api.Routes
-		if api.Serves != "" {
-			routes = append(slices.Clone(routes), api.Serves)
-		}
-		for _, route := range routes {
-			list = append(list, patch{
-				JSONPath: routesOf(v.Gateway.Namespace, route) + ".typed_per_filter_config[*].check_settings.context_extensions", Path: "/chain", Value: "paired",
-				Comment: []string{"The ratelimit filter is there: Check leaves the quota to it."},
-			})
 		}
 	}
 	return list

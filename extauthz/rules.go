@@ -152,6 +152,8 @@ func (r *rules) find(req *sallyport.Request) *apiRules {
 
 func (r *rules) chain(req *sallyport.Request) sallyport.Chain {
 	switch {
+	case req.Chain == sallyport.PerListener:
+		return sallyport.Fused // nobody has put in its place what the call said
 	case req.Chain != sallyport.ChainUnset:
 		return req.Chain
 	case r.byDefault != sallyport.ChainUnset:

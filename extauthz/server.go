@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/sallyport/sallyport"
@@ -56,8 +57,29 @@ func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.Un
 		c.Release()
 		return nil, err // the frame itself was broken: grpc-go's own answer
 	}
+	if c.Request.Chain == sallyport.PerListener {
+		heedListener(ctx, &c.Request)
+	}
 	srv.(*Server).check(ctx, c)
 	return c, nil
+}
+
+// heedListener gives req the chain that the call's metadata says. Where it says none,
+// nobody has put our filters into the listener: what stands under the names that they
+// set is the client's own word then, and is not read.
+func heedListener(ctx context.Context, req *sallyport.Request) {
+	for _, said := range metadata.ValueFromIncomingContext(ctx, sallyport.ChainMetadata) {
+		if chain, ok := sallyport.ParseChain(said); ok && chain != sallyport.PerListener {
+			req.Chain = chain
+			return
+		}
+	}
+	req.Chain = sallyport.Fused
+	for i := range req.Headers {
+		if name := req.Headers[i].Name; name == headerSID || name == req.SourceHeader {
+			req.Headers[i].Value = ""
+		}
+	}
 }
 
 // tellDropped tells the recorder of a check that nobody waits for any more, of

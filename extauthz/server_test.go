@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sallyport/sallyport"
@@ -112,6 +113,46 @@ func TestMetadata(t *testing.T) {
 
 // Whatever comes is refused in our own shape: no panic, no gRPC error, and a
 // malformed request is never our failure, which an Envoy may be told to let pass.
+// Routes may be those of a listener that has our filters and of one that has not. Only
+// a call that says that it has leaves the quota to them and believes what they set,
+// whatever the configuration says; a route that says so itself is believed.
+func TestAListenerSaysItsChain(t *testing.T) {
+	g := newGate(t)
+	server := NewServer(g.Authorizer, nil)
+	for _, c := range []struct {
+		route sallyport.Chain
+		says  []string // the call's metadata
+		want  sallyport.Chain
+	}{
+		{sallyport.PerListener, nil, sallyport.Fused},
+		{sallyport.PerListener, []string{""}, sallyport.Fused},
+		{sallyport.PerListener, []string{"", "listener"}, sallyport.Fused},
+		{sallyport.PerListener, []string{"fused"}, sallyport.Fused},
+		{sallyport.PerListener, []string{"paired"}, sallyport.Paired},
+		{sallyport.Fused, []string{"paired"}, sallyport.Fused},
+		{sallyport.Paired, nil, sallyport.Paired},
+	} {
+		ctx := metadata.NewIncomingContext(context.Background(), metadata.MD{sallyport.ChainMetadata: c.says})
+		req := fullRequest(g.key(), c.route)
+		answer, err := handleCheck(server, ctx, func(to any) error {
+			defer func() { to.(*call).Request.SourceHeader = "x-envoy-external-address" }()
+			return decodeCheck(message(t, req), &to.(*call).Request)
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := answer.(*call).Decision.Chain; got != c.want {
+			t.Errorf("the route says %v, the listener %q: took %v, want %v", c.route, c.says, got, c.want)
+		}
+		sid, _ := answer.(*call).Request.Header(headerSID)
+		source := answer.(*call).Request.Client()
+		if stamped := c.route != sallyport.PerListener || len(c.says) == 1 && c.says[0] != ""; stamped != (sid != "") || stamped != (source != "") {
+			t.Errorf("the route says %v, the listener %q: the sid is %q, the client %q", c.route, c.says, sid, source)
+		}
+		answer.(*call).Release()
+	}
+}
+
 func TestMalformedMessagesAreRefused(t *testing.T) {
 	g := newGate(t)
 	good := message(t, get("/v1/orders", "x-api-key", g.key()))

@@ -83,7 +83,7 @@ func (c chain) String() string {
 
 func (c chain) Set(s string) error {
 	parsed, ok := sallyport.ParseChain(s)
-	if !ok {
+	if !ok || parsed == sallyport.PerListener {
 		return errors.New("allowed are paired and fused")
 	}
 	*c.to = parsed

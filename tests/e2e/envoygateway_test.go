@@ -39,6 +39,7 @@ type envoyGateway struct {
 	upstream *asked // and behind that
 	at       string // the upstream's address
 	port     string // of the Gateway's listener, another one with each apply
+	beside   string // the port of its other listener, which nothing is said of
 }
 
 // startEnvoyGateway starts it without any objects; flags are the runtime flags that
@@ -155,7 +156,7 @@ kind: Gateway
 metadata: {name: eg, namespace: default}
 spec:
   gatewayClassName: eg
-  listeners: [{name: http, protocol: HTTP, port: %[1]s}]
+  listeners: [{name: http, protocol: HTTP, port: %[1]s}, {name: beside, protocol: HTTP, port: %[2]s}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -175,7 +176,7 @@ spec:
   hostnames: [www.elsewhere.test]
   rules:
   - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: vaultwares}]
-`, g.port) + backendOf(t, "vaultwares", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
+`, g.port, g.beside) + backendOf(t, "vaultwares", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
 }
 
 // backendOf is an object of Envoy Gateway's own that leads to an address or URL.
@@ -198,7 +199,7 @@ func (g *envoyGateway) apply(t *testing.T, edit func(string) string, flags ...st
 		t.Fatal(err)
 	}
 	t.Cleanup(g.demo.end)
-	g.port = portOf(t, testenv.FreeAddress(t))
+	g.port, g.beside = portOf(t, testenv.FreeAddress(t)), portOf(t, testenv.FreeAddress(t))
 	text := g.cli(t, append([]string{"envoy", "gateway", "-c", "../../examples/vaultwares/sallyport.yaml", "--listener", "http:" + g.port,
 		"--service-kind", "Backend", "--service-namespace", "default", "--http-service", "sallyport-http", "--grpc", g.GRPC}, flags...)...)
 	if edit != nil {
@@ -265,6 +266,11 @@ func (g *envoyGateway) admin(t *testing.T) string {
 // filter; a listener from before may be draining still.
 func (g *envoyGateway) hasFilter(t *testing.T, name string) bool {
 	t.Helper()
+	return g.filterAt(t, g.port, name)
+}
+
+func (g *envoyGateway) filterAt(t *testing.T, port, name string) bool {
+	t.Helper()
 	var dump struct {
 		Configs []struct {
 			ActiveState struct{ Listener json.RawMessage } `json:"active_state"`
@@ -275,11 +281,11 @@ func (g *envoyGateway) hasFilter(t *testing.T, name string) bool {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	for _, l := range dump.Configs {
-		if text := string(l.ActiveState.Listener); strings.Contains(text, `"port_value": `+g.port) {
+		if text := string(l.ActiveState.Listener); strings.Contains(text, `"port_value": `+port) {
 			return strings.Contains(text, `"name": "`+name+`"`)
 		}
 	}
-	t.Fatalf("Envoy has no listener on the port %s:\n%s", g.port, text)
+	t.Fatalf("Envoy has no listener on the port %s:\n%s", port, text)
 	return false
 }
 
@@ -392,13 +398,59 @@ func TestEnvoyGatewayWithTheOtherSchemesNames(t *testing.T) {
 
 	// What it would be without that: a SecurityPolicy that trusts in the filter.
 	g.apply(t, func(text string) string {
-		return strings.Replace(text, "{name: chain, type: Value, value: fused}", "{name: chain, type: Value, value: paired}", 1)
+		return strings.Replace(text, "{name: chain, type: Value, value: listener}", "{name: chain, type: Value, value: paired}", 1)
 	}, "--names", "v2", "--chain", "paired")
 	key := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read").Key
 	for n := range 130 {
 		if a := g.get(t, "/v1/devices", key); a.status != 200 {
 			t.Fatalf("request %d: %d; the trap that the chain's guard is there for is gone, and so may the guard be", n, a.status)
 		}
+	}
+}
+
+// A route may be that of another listener, too, which nobody has named to us. There no
+// filter of ours is, and here a ClientTrafficPolicy of its own is in the place of ours:
+// quotas and allow lists hold all the same, whatever a client says.
+func TestEnvoyGatewayHoldsWhereNothingIsPatched(t *testing.T) {
+	g := startEnvoyGateway(t)
+	for _, chain := range chains {
+		t.Run(chain, func(t *testing.T) {
+			g.apply(t, func(text string) string {
+				return text + `
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: ClientTrafficPolicy
+metadata: {name: own, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg, sectionName: beside}]
+  headers: {withUnderscoresAction: Allow}
+`
+			}, "--chain", chain, "--trusted-hops", "1")
+			if got := g.chain(t); got != chain {
+				t.Errorf("requests to the listener that is patched take the chain %s", got)
+			}
+			api := g.APIs["vaultwares"]
+			api.URL = "http://api.vaultwares.localhost:" + g.beside
+			g.APIs["vaultwares"] = api
+			for port, want := range map[string]bool{g.port: true, g.beside: false} {
+				if g.filterAt(t, port, gatewayStrips) != want {
+					t.Errorf("the listener on port %s has our filters: %v", port, !want)
+				}
+			}
+			g.quotaHolds(t)
+			forged := []string{"X-Sallyport-Sid: one", "X-Sallyport-Source: 203.0.113.7", "X-Forwarded-For: 203.0.113.9", "X-Sallyport-Tenant: evil"}
+			key := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read").Key
+			for _, left := range []string{"59", "58"} {
+				a := g.get(t, "/v1/devices", append(forged, key)...)
+				if a.status != 200 || a.header.Get("X-RateLimit-Remaining") != left || strings.Contains(a.body, "evil") {
+					t.Errorf("got %d %v %s, want %s left", a.status, a.header, a.body, left)
+				}
+			}
+			bound := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read", "--ip", "203.0.113.0/24").Key
+			if a := g.get(t, "/v1/devices", append(forged, bound)...); a.status != 403 {
+				t.Errorf("from an address that only the client tells: %d %s", a.status, a.body)
+			}
+		})
 	}
 }
 
