@@ -39,7 +39,7 @@ type envoyGateway struct {
 	upstream *asked // and behind that
 	at       string // the upstream's address
 	port     string // of the Gateway's listener, another one with each apply
-	beside   string // the port of its other listener, which nothing is said of
+	beside   string // the port of another listener, which nothing is said of, where a test has one
 }
 
 // startEnvoyGateway starts it without any objects; flags are the runtime flags that
@@ -150,13 +150,17 @@ func (g *envoyGateway) write(t *testing.T, name, text string) {
 // beside it one that nobody guards.
 func (g *envoyGateway) around(t *testing.T) string {
 	t.Helper()
+	beside := ""
+	if g.beside != "" {
+		beside = fmt.Sprintf(", {name: beside, protocol: HTTP, port: %s}", g.beside)
+	}
 	return fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: eg, namespace: default}
 spec:
   gatewayClassName: eg
-  listeners: [{name: http, protocol: HTTP, port: %[1]s}, {name: beside, protocol: HTTP, port: %[2]s}]
+  listeners: [{name: http, protocol: HTTP, port: %[1]s}%[2]s]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -176,7 +180,7 @@ spec:
   hostnames: [www.elsewhere.test]
   rules:
   - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: vaultwares}]
-`, g.port, g.beside) + backendOf(t, "vaultwares", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
+`, g.port, beside) + backendOf(t, "vaultwares", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
 }
 
 // backendOf is an object of Envoy Gateway's own that leads to an address or URL.
@@ -199,7 +203,7 @@ func (g *envoyGateway) apply(t *testing.T, edit func(string) string, flags ...st
 		t.Fatal(err)
 	}
 	t.Cleanup(g.demo.end)
-	g.port, g.beside = portOf(t, testenv.FreeAddress(t)), portOf(t, testenv.FreeAddress(t))
+	g.port = portOf(t, testenv.FreeAddress(t))
 	text := g.cli(t, append([]string{"envoy", "gateway", "-c", "../../examples/vaultwares/sallyport.yaml", "--listener", "http:" + g.port,
 		"--service-kind", "Backend", "--service-namespace", "default", "--http-service", "sallyport-http", "--grpc", g.GRPC}, flags...)...)
 	if edit != nil {
@@ -415,6 +419,7 @@ func TestEnvoyGatewayHoldsWhereNothingIsPatched(t *testing.T) {
 	g := startEnvoyGateway(t)
 	for _, chain := range chains {
 		t.Run(chain, func(t *testing.T) {
+			g.beside = portOf(t, testenv.FreeAddress(t))
 			g.apply(t, func(text string) string {
 				return text + `
 ---
