@@ -53,7 +53,10 @@ type IstioOptions struct {
 	Waypoint          string // a waypoint's name; default waypoint
 
 	OpenPaths []string // that nobody is asked about; what is spelt in another way is
-	OpenHosts []string // the same; with and without a port
+	// OpenHosts are hosts that nobody is asked about, with and without a port. A client
+	// writes what it likes there, so they are for gateways only, of which the routes of
+	// such a host lead to nothing that is guarded.
+	OpenHosts []string
 }
 
 func (o IstioOptions) withDefaults(p *sallyport.Policy) IstioOptions {
@@ -116,7 +119,7 @@ type istioView struct {
 
 	Own              []ownRoute  // to us, of a proxy whose routes are not the operator's
 	Served           []servedAPI // where Gateway API routes lead to us
-	ServiceName      string
+	ServiceName      string // "" where our host is no Service's
 	ServiceNamespace string
 	LocalName        string // of the ServiceEntry
 }
@@ -153,7 +156,8 @@ func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 	v.Shared = true
 	v.Replies, v.SharedHosts = b.ownReplies(p)
 	v.Replies = append(v.Replies, b.replies(nil)[0]) // of hosts of no API as well: nobody else answers with the private status
-	v.ServiceName, v.ServiceNamespace, v.LocalName = o.serviceName(), o.serviceNamespace(), kubernetesName(o.Service)
+	v.ServiceName, v.ServiceNamespace = o.service()
+	v.LocalName = kubernetesName(o.Service)
 	v.Istio.OpenHosts = withPorts(o.OpenHosts)
 	var parts []string
 	for _, part := range IstioParts() {
@@ -196,7 +200,7 @@ func (b *builder) istioPart(p *sallyport.Policy, part IstioPart, v istioView) (s
 	v.view, v.Context = &common, "GATEWAY"
 	v.Name, v.Namespace = "sallyport", o.Namespace
 	common.Source = true // as the gateway's own settings tell it
-	v.Referenced = o.serviceNamespace() + "/" + o.Service
+	v.Referenced = v.ServiceNamespace + "/" + o.Service
 	switch part {
 	case IstioMesh:
 		return piece("istio-mesh", 0, v)
@@ -336,6 +340,13 @@ func (b *builder) checkIstio(o IstioOptions) {
 			b.fault("open-path: %q is not one path: it begins with a slash and has no *, {, }, ? or #", path)
 		}
 	}
+	if len(o.OpenHosts) > 0 {
+		for _, part := range o.Parts {
+			if part == IstioWorkload || part == IstioWaypoint {
+				b.fault("open-host: not for a %s: which host stands in a request is the client's choice, and there it changes nothing else: whoever wrote %s would be let in unasked", part, o.OpenHosts[0])
+			}
+		}
+	}
 	for _, host := range o.OpenHosts {
 		if !hostname(host) {
 			b.fault("open-host: %q is not a host name in lower case without port", host)
@@ -379,17 +390,12 @@ func partNames() (names []string) {
 	return names
 }
 
-// serviceNamespace is the namespace of a host of the cluster, such as
-// NAME.NAMESPACE.svc.cluster.local; of others, the mesh's root.
-func (o IstioOptions) serviceNamespace() string {
+// service is the name and the namespace of a Service whose host is
+// NAME.NAMESPACE.svc.cluster.local. Other hosts are no Service's: their name is "", and
+// the mesh's root namespace stands for theirs.
+func (o IstioOptions) service() (name, namespace string) {
 	if parts := strings.Split(o.Service, "."); len(parts) > 3 && parts[2] == "svc" {
-		return parts[1]
+		return parts[0], parts[1]
 	}
-	return o.Root
-}
-
-// serviceName is our host without its namespace and what follows.
-func (o IstioOptions) serviceName() string {
-	name, _, _ := strings.Cut(o.Service, ".")
-	return name
+	return "", o.Root
 }

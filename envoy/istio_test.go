@@ -31,7 +31,7 @@ func slotted() *sallyport.Policy {
 func TestIstioIsTheGoldenFile(t *testing.T) {
 	for name, o := range map[string]IstioOptions{
 		"istio":        {Options: Options{Chain: sallyport.Paired}},
-		"istio.beside": {Options: Options{Chain: sallyport.Fused}, Beside: true, OpenPaths: []string{"/healthz"}, OpenHosts: []string{"www.orders.test"}},
+		"istio.beside": {Options: Options{Chain: sallyport.Fused}, Beside: true, OpenPaths: []string{"/healthz"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Istio(slotted(), o)
@@ -154,7 +154,7 @@ func TestIstioPartsAreChosen(t *testing.T) {
 	}{
 		{[]IstioPart{IstioGateway}, "AuthorizationPolicy istio-system/sallyport, EnvoyFilter istio-system/sallyport"},
 		{[]IstioPart{IstioGatewayAPI}, "AuthorizationPolicy istio-system/sallyport-ingress, EnvoyFilter istio-system/sallyport-ingress"},
-		{[]IstioPart{IstioRoutes}, "HTTPRoute sallyport/sallyport-orders"},
+		{[]IstioPart{IstioRoutes}, "HTTPRoute istio-system/sallyport-orders, ReferenceGrant sallyport/sallyport-istio-system"},
 		{[]IstioPart{IstioWaypoint, IstioWorkload}, "AuthorizationPolicy default/sallyport-workload, EnvoyFilter default/sallyport-workload, " +
 			"AuthorizationPolicy default/sallyport-waypoint, EnvoyFilter default/sallyport-waypoint"},
 		{[]IstioPart{IstioLocal}, "ServiceEntry istio-system/sallyport-sallyport-svc-cluster-local"},
@@ -183,10 +183,23 @@ func TestIstioSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+// At a workload or a waypoint the host is whatever a client writes: none is open there.
+func TestIstioOpensNoHostThatAClientMayChoose(t *testing.T) {
+	for parts, want := range map[IstioPart]bool{IstioGateway: true, IstioGatewayAPI: true, IstioWorkload: false, IstioWaypoint: false, "": false} {
+		o := IstioOptions{OpenHosts: []string{"www.orders.test"}}
+		if parts != "" {
+			o.Parts = []IstioPart{IstioMesh, parts}
+		}
+		if _, err := Istio(policy(), o); (err == nil) != want || err != nil && !strings.Contains(err.Error(), "open-host: not for a w") {
+			t.Errorf("%s: %v", parts, err)
+		}
+	}
+}
+
 // Whoever names paths or hosts to be asked about lets through what is spelt in
 // another way: ours name what is not.
 func TestIstioPoliciesNameOnlyWhatIsOpen(t *testing.T) {
-	text, err := Istio(policy(), IstioOptions{OpenPaths: []string{"/healthz"}, OpenHosts: []string{"www.orders.test"}})
+	text, err := Istio(policy(), IstioOptions{Parts: []IstioPart{IstioGateway, IstioGatewayAPI}, OpenPaths: []string{"/healthz"}, OpenHosts: []string{"www.orders.test"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +229,7 @@ func TestIstioPoliciesNameOnlyWhatIsOpen(t *testing.T) {
 			t.Errorf("got %+v", o.Spec)
 		}
 	}
-	if policies != 4 {
-		t.Errorf("%d policies, want 4", policies)
+	if policies != 2 {
+		t.Errorf("%d policies, want 2", policies)
 	}
 }

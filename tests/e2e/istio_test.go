@@ -382,12 +382,13 @@ func TestIstioKeepsThePromises(t *testing.T) {
 // And where Sallyport is a container beside each Envoy, without a Service.
 func TestIstioKeepsThePromisesBesideEachEnvoy(t *testing.T) {
 	for _, f := range istioForms {
-		if f.name == "gateway-api" {
-			continue // its proxies are made by Istio: nobody puts a container there
-		}
 		for _, chain := range chains {
 			t.Run(f.name+"/"+chain, func(t *testing.T) {
-				istioCase{form: f, chain: chain, folder: beside}.start(t).runSteps(t, "vaultwares")
+				c := istioCase{form: f, chain: chain, folder: beside}
+				if f.name == "gateway-api" { // whose proxies Istio makes: a container there is for who knows how, and no file stands in deploy
+					c.ours = f.printed(t, "vaultwares", "--chain", chain, "--beside")
+				}
+				c.start(t).runSteps(t, "vaultwares")
 			})
 		}
 	}
