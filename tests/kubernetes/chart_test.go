@@ -17,6 +17,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -110,8 +111,11 @@ func TestTheManifestsAreWhatTheChartRenders(t *testing.T) {
 			}
 			delete(files, "NOTES.txt")
 			files["namespace.yaml"] = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: sallyport\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n"
-			names := slices.Sorted(maps.Keys(files))
-			files["kustomization.yaml"] = "# kubectl apply -k .\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + strings.Join(names, "\n- ") + "\n"
+			names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(name string) bool { return slices.Contains(byHand, name) })
+			files["kustomization.yaml"] = "# kubectl apply -k .\n" +
+				"#\n# By hand: secret.yaml, once, with values in it, since it would put these in the place of a pepper that is in use; and a\n" +
+				"# servicemonitor.yaml where the Prometheus operator is, since nobody else knows such an object.\n" +
+				"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + strings.Join(names, "\n- ") + "\n"
 			folder := filepath.Join(manifests, f.folder)
 			if *update {
 				if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -164,6 +168,20 @@ func TestTheChartRefusesWhatWouldNotRun(t *testing.T) {
 		"no socket":                {good, "envoy: {form: pod}", `listen.grpc must hold "unix:///run/sallyport/sallyport.sock"`},
 		"HTTP elsewhere":           {strings.Replace(good, "0.0.0.0:9192", "0.0.0.0:80", 1), "", `listen.http must be "0.0.0.0:9192"`},
 		"the store elsewhere":      {strings.Replace(good, "/var/lib/sallyport", "/data", 1), "", "store must be below sqlite:///var/lib/sallyport/"},
+		"no store":                 {strings.Replace(good, "store:", "cache: {} #", 1), "", "store must be named"},
+		"a store of no kind":       {strings.Replace(good, "sqlite:///var/lib/sallyport/sallyport.db", "/var/lib/sallyport/s.db", 1), "", "store must be named"},
+		"no pepper":                {strings.Replace(good, "pepper:", "cache: {} #", 1), "", "pepper must be {file: /run/secrets/sallyport/pepper}"},
+		"an empty list of peppers": {strings.Replace(good, "pepper: {file: /run/secrets/sallyport/pepper}", "pepper: []", 1), "", "pepper must be {file: "},
+		"a pepper elsewhere":       {strings.Replace(good, "/run/secrets/sallyport/pepper", "/etc/pepper", 1), "", "pepper must be {file: "},
+		"an older one elsewhere": {strings.Replace(good, "pepper: {file: /run/secrets/sallyport/pepper}",
+			"pepper: [{version: 2, file: /run/secrets/sallyport/pepper}, {version: 1, env: PEPPER}]", 1), "", "pepper must be {file: "},
+		"no admin token":           {strings.Replace(good, "admin:", "cache: {} #", 1), "", "admin.token must be {file: /run/secrets/sallyport/admin-token}"},
+		"an admin token elsewhere": {strings.Replace(good, "{file: /run/secrets/sallyport/admin-token}", "{env: TOKEN}", 1), "", "admin.token must be {file: "},
+		"anybody's address":        {good, "envoy: {form: deployment, trustedHops: 1}", "networkPolicy.gateway names nobody"},
+		"everybody as a client":    {good, "networkPolicy: {clients: [{}]}", "/networkPolicy/clients/0"},
+		"a label of ours":          {good, "podLabels: {app.kubernetes.io/name: mine}", "/podLabels/app.kubernetes.io~1name"},
+		"a sidecar":                {good, "podLabels: {sidecar.istio.io/inject: 'true'}", "/podLabels/sidecar.istio.io~1inject"},
+		"a volume of no size":      {good, "persistence: {size: ''}", "/persistence/size"},
 		"two on one file":          {good, "replicas: 2", "replicas: 2, but the store is a file of one process"},
 		"scaling on one file":      {good, "autoscaling: {enabled: true}", "autoscaling.enabled: the store is a file of one process"},
 		"a secret without pepper":  {good, "secret: {data: {admin-token: x}}", "secret.data.pepper: at least 32 bytes"},
@@ -189,6 +207,27 @@ func TestEnvoyFindsTheService(t *testing.T) {
 	for name, want := range map[string]string{"envoy-configmap.yaml": `address: "` + host + `"`, "deployment.yaml": "--envoy-grpc=" + host + ":9191\n        - --envoy-http=" + host + ":9192"} {
 		if !strings.Contains(files[name], want) || strings.Contains(files[name], "cluster.local") {
 			t.Errorf("%s: no %s in\n%s", name, want, files[name])
+		}
+	}
+}
+
+// Where Envoy believes in what a balancer writes, nobody but the balancer comes to it.
+func TestOnlyTheBalancerComes(t *testing.T) {
+	for form, in := range map[string]string{"deployment": "envoy-networkpolicy.yaml", "pod": "networkpolicy.yaml"} {
+		config := exampleConfig(t)
+		if form == "pod" {
+			config = inPod(config)
+		}
+		files, err := render(t, config, "envoy: {form: "+form+", trustedHops: 1}\nnetworkPolicy: {gateway: [{ipBlock: {cidr: 10.0.0.0/24}}]}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p networkingv1.NetworkPolicy
+		if err := yaml.UnmarshalStrict([]byte(files[in]), &p); err != nil {
+			t.Fatal(err)
+		}
+		if i := p.Spec.Ingress; len(i) != 1 || len(i[0].Ports) != 1 || i[0].Ports[0].Port.StrVal != "gateway" || len(i[0].From) != 1 || i[0].From[0].IPBlock.CIDR != "10.0.0.0/24" {
+			t.Errorf("form %s: got %+v", form, i)
 		}
 	}
 }
@@ -220,7 +259,11 @@ func TestEveryValueIsTaken(t *testing.T) {
 	config := exampleConfig(t)
 	for i, c := range []struct{ config, values string }{
 		{config, ""},
-		{config, "envoy: {form: deployment, autoscaling: {enabled: false}, trustedHops: 1, service: {type: LoadBalancer, port: 443, annotations: {a: b}}}"},
+		{config, "envoy: {form: deployment, autoscaling: {enabled: false}, trustedHops: 1, service: {type: LoadBalancer, port: 443, annotations: {a: b}}}\n" +
+			"networkPolicy: {gateway: [{ipBlock: {cidr: 10.0.0.0/24}}]}"},
+		{inPod(config), "envoy: {form: pod, trustedHops: 1}\nnetworkPolicy: {gateway: [{ipBlock: {cidr: 10.0.0.0/24}}]}"},
+		{strings.Replace(config, "pepper: {file: /run/secrets/sallyport/pepper}",
+			"pepper: [{version: 2, file: /run/secrets/sallyport/new}, {version: 1, file: /run/secrets/sallyport/pepper}]", 1), "persistence: {size: '8', storageClass: '1'}"},
 		{inPod(config), "envoy: {form: pod, service: {type: NodePort}}\nnetworkPolicy: {enabled: false}"},
 		{strings.Replace(config, "0.0.0.0:9191", "[::]:9191", 1), "persistence: {existingClaim: mine, storageClass: fast}\nsecret: {name: mine}"},
 		{config, `
@@ -272,7 +315,11 @@ func TestThePodsAreRestricted(t *testing.T) {
 	}
 }
 
-// `kubectl apply -k` takes every manifest of a folder.
+// byHand are manifests that stand in no kustomization.
+var byHand = []string{"secret.yaml", "servicemonitor.yaml"}
+
+// `kubectl apply -k` takes every manifest of a folder but those, and so never puts a
+// placeholder over the pepper that is in use.
 func TestTheManifestsBuildWithKustomize(t *testing.T) {
 	for _, f := range forms {
 		folder := filepath.Join(manifests, f.folder)
@@ -281,8 +328,16 @@ func TestTheManifestsBuildWithKustomize(t *testing.T) {
 			t.Fatal(err)
 		}
 		files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
-		if err != nil || built.Size() != len(files)-1 {
+		files = slices.DeleteFunc(files, func(path string) bool {
+			return slices.Contains(append(byHand, "kustomization.yaml"), filepath.Base(path))
+		})
+		if err != nil || built.Size() != len(files) {
 			t.Errorf("%s: %d objects out of %d files (%v)", folder, built.Size(), len(files), err)
+		}
+		for _, o := range built.Resources() {
+			if o.GetKind() == "Secret" {
+				t.Errorf("%s: a Secret would be applied", folder)
+			}
 		}
 	}
 }

@@ -47,6 +47,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{ if hasPrefix "sqlite:" (toString (fromYaml .Values.config).store) }}true{{ end }}
 {{- end }}
 
+{{- /* Where the configuration reads a secret from: the server would not start without a pepper, and print a token of its own. */ -}}
+{{- define "sallyport.checkSecret" -}}
+{{- if not (and (kindIs "map" .of) (hasPrefix "/run/secrets/sallyport/" (toString .of.file))) }}
+{{- fail (printf "config: %s must be {file: /run/secrets/sallyport/%s}: there the Secret is" .path .key) }}{{ end }}
+{{- end }}
+
 {{- /* What a configuration must say of itself, to fit what is mounted. */ -}}
 {{- define "sallyport.check" -}}
 {{- if not .Values.config }}{{ fail "config: give sallyport.yaml, such as: --set-file config=sallyport.yaml" }}{{ end }}
@@ -58,8 +64,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- fail (printf "config: listen.grpc must hold %q, where Envoy asks; it is %s" $grpc (toJson $listen.grpc)) }}{{ end }}
 {{- if not (has (toString $listen.http) (list "0.0.0.0:9192" "[::]:9192")) }}{{ fail (printf "config: listen.http must be \"0.0.0.0:9192\", where Kubernetes asks whether it is ready; it is %s" (toJson $listen.http)) }}{{ end }}
 {{- $store := toString $c.store }}
+{{- if not (regexMatch "^(sqlite|postgres|postgresql)://" $store) }}{{ fail "config: store must be named, such as sqlite:///var/lib/sallyport/sallyport.db" }}{{ end }}
 {{- if and (include "sallyport.single" .) (not (hasPrefix "sqlite:///var/lib/sallyport/" $store)) }}{{ fail (printf "config: store must be below sqlite:///var/lib/sallyport/, which is the volume; it is %q" $store) }}{{ end }}
 {{- if and (include "sallyport.single" .) (gt (int .Values.replicas) 1) }}{{ fail (printf "replicas: %d, but the store is a file of one process: 1, or a store that replicas share" (int .Values.replicas)) }}{{ end }}
 {{- if and (include "sallyport.single" .) .Values.autoscaling.enabled }}{{ fail "autoscaling.enabled: the store is a file of one process: false, or a store that replicas share" }}{{ end }}
+{{- range (ternary $c.pepper (list $c.pepper) (and (kindIs "slice" $c.pepper) (gt (len $c.pepper) 0))) }}
+{{- include "sallyport.checkSecret" (dict "path" "pepper" "key" "pepper" "of" .) }}{{ end }}
+{{- include "sallyport.checkSecret" (dict "path" "admin.token" "key" "admin-token" "of" (ternary $c.admin dict (kindIs "map" $c.admin)).token) }}
+{{- if and (gt (int .Values.envoy.trustedHops) 0) (ne .Values.envoy.form "none") .Values.networkPolicy.enabled (not .Values.networkPolicy.gateway) }}
+{{- fail (printf "envoy.trustedHops is %d, and networkPolicy.gateway names nobody: whoever came to Envoy by another way than the balancer would write its own address. Name the balancer there, such as {ipBlock: {cidr: 10.0.0.0/24}}" (int .Values.envoy.trustedHops)) }}{{ end }}
 {{- if and .Values.secret.data (not .Values.secret.data.pepper) }}{{ fail "secret.data.pepper: at least 32 bytes, such as from: openssl rand -base64 32" }}{{ end }}
 {{- end }}
