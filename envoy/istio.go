@@ -119,7 +119,7 @@ type istioView struct {
 
 	Own              []ownRoute  // to us, of a proxy whose routes are not the operator's
 	Served           []servedAPI // where Gateway API routes lead to us
-	ServiceName      string // "" where our host is no Service's
+	ServiceName      string      // "" where our host is no Service's
 	ServiceNamespace string
 	LocalName        string // of the ServiceEntry
 }
