@@ -165,6 +165,8 @@ func TestTheChartRefusesWhatWouldNotRun(t *testing.T) {
 		"no YAML":                  {"a: [", "", "config: error converting YAML"},
 		"gRPC on the loopback":     {strings.Replace(good, "0.0.0.0:9191", "127.0.0.1:9191", 1), "", `listen.grpc must hold "0.0.0.0:9191"`},
 		"no gRPC":                  {"store: sqlite:///var/lib/sallyport/s.db", "", `listen.grpc must hold "0.0.0.0:9191"`},
+		"one address of gRPC":      {strings.Replace(good, `["0.0.0.0:9191"]`, `"127.0.0.1:9191"`, 1), "", `it is "127.0.0.1:9191"`},
+		"no map":                   {strings.Replace(good, "listen:", "listen: [a] #", 1), "", `listen.grpc must hold "0.0.0.0:9191"`},
 		"no socket":                {good, "envoy: {form: pod}", `listen.grpc must hold "unix:///run/sallyport/sallyport.sock"`},
 		"HTTP elsewhere":           {strings.Replace(good, "0.0.0.0:9192", "0.0.0.0:80", 1), "", `listen.http must be "0.0.0.0:9192"`},
 		"the store elsewhere":      {strings.Replace(good, "/var/lib/sallyport", "/data", 1), "", "store must be below sqlite:///var/lib/sallyport/"},
@@ -265,6 +267,7 @@ func TestEveryValueIsTaken(t *testing.T) {
 		{strings.Replace(config, "pepper: {file: /run/secrets/sallyport/pepper}",
 			"pepper: [{version: 2, file: /run/secrets/sallyport/new}, {version: 1, file: /run/secrets/sallyport/pepper}]", 1), "persistence: {size: '8', storageClass: '1'}"},
 		{inPod(config), "envoy: {form: pod, service: {type: NodePort}}\nnetworkPolicy: {enabled: false}"},
+		{strings.Replace(config, `["0.0.0.0:9191"]`, `"0.0.0.0:9191"`, 1), ""},
 		{strings.Replace(config, "0.0.0.0:9191", "[::]:9191", 1), "persistence: {existingClaim: mine, storageClass: fast}\nsecret: {name: mine}"},
 		{config, `
 image: {repository: example.com/sallyport, tag: v1, pullSecrets: [one, two]}

@@ -59,8 +59,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- $c := fromYaml .Values.config }}
 {{- if $c.Error }}{{ fail (printf "config: %s" $c.Error) }}{{ end }}
 {{- $grpc := ternary "unix:///run/sallyport/sallyport.sock" "0.0.0.0:9191" (eq .Values.envoy.form "pod") }}
-{{- $listen := default dict $c.listen }}
-{{- if not (or (has $grpc (default list $listen.grpc)) (and (eq $grpc "0.0.0.0:9191") (has "[::]:9191" (default list $listen.grpc)))) }}
+{{- $listen := ternary $c.listen dict (kindIs "map" $c.listen) }}
+{{- $asked := ternary $listen.grpc (list $listen.grpc) (kindIs "slice" $listen.grpc) }}{{/* one address may stand without brackets */}}
+{{- if not (or (has $grpc $asked) (and (eq $grpc "0.0.0.0:9191") (has "[::]:9191" $asked))) }}
 {{- fail (printf "config: listen.grpc must hold %q, where Envoy asks; it is %s" $grpc (toJson $listen.grpc)) }}{{ end }}
 {{- if not (has (toString $listen.http) (list "0.0.0.0:9192" "[::]:9192")) }}{{ fail (printf "config: listen.http must be \"0.0.0.0:9192\", where Kubernetes asks whether it is ready; it is %s" (toJson $listen.http)) }}{{ end }}
 {{- $store := toString $c.store }}
