@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	_ "embed" // the clock
 	"encoding/binary"
 	"os"
@@ -38,12 +39,16 @@ func StartRedisWithClock(t testing.TB, args ...string) (*RedisServer, *RedisCloc
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	c := &RedisClock{t, file}
-	c.Set(0)
+	if err := file.Truncate(2 * clockNumber); err != nil {
+		t.Fatal(err)
+	}
 	s.env = []string{"LD_PRELOAD=" + buildClock(t, s.dir), "SALLYPORT_TEST_CLOCK=" + file.Name()}
 	s.Start()
+	c := &RedisClock{t, file}
 	c.Set(time.Hour)
-	Await(t, "the server to see its clock jump", func() bool { return time.Until(s.Time()) > time.Hour-time.Minute })
+	if ahead := time.Until(s.Time()); ahead < time.Hour-time.Minute {
+		t.Fatalf("the server's clock is %v ahead, want an hour", ahead)
+	}
 	c.Set(0)
 	return s, c
 }
@@ -72,12 +77,24 @@ func buildClock(t testing.TB, dir string) (library string) {
 	return library
 }
 
-// Set makes the clock differ so much from the machine's, from now on.
+// clockNumber is how many bytes a number in the clock's file has.
+const clockNumber = 8
+
+// Set makes the clock differ so much from the machine's, and returns when the server
+// goes by it.
 func (c *RedisClock) Set(ahead time.Duration) {
 	c.t.Helper()
-	if _, err := c.file.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(ahead.Microseconds())), 0); err != nil {
+	want := binary.NativeEndian.AppendUint64(nil, uint64(ahead.Microseconds()))
+	if _, err := c.file.WriteAt(want, 0); err != nil {
 		c.t.Fatal(err)
 	}
+	Await(c.t, "the server to see its clock jump", func() bool {
+		got := make([]byte, clockNumber)
+		if _, err := c.file.ReadAt(got, clockNumber); err != nil {
+			c.t.Fatal(err)
+		}
+		return bytes.Equal(got, want)
+	})
 }
 
 // Time returns what the server's clock says.

@@ -80,10 +80,11 @@ func jump(t *testing.T, j *jumper, width time.Duration, again []int) {
 		}
 	}}
 	j.crowd.gather(t, "1", "2", "3", "4")
-	j.settle(t, "at first", int(j.window.Max), width)
+	j.settle(t, "at first", 0, int(j.window.Max), width)
 	for i, one := range jumps {
+		so := j.crowd.passed.Load() // all there are: the window is exhausted
 		clock.Set(base + one.ahead)
-		j.settle(t, one.name, again[i], width+2*time.Second)
+		j.settle(t, one.name, so, again[i], width+2*time.Second)
 	}
 	j.crowd.disperse()
 	// Whoever waits as told passes.
@@ -99,15 +100,15 @@ func jump(t *testing.T, j *jumper, width time.Duration, again []int) {
 }
 
 // settle waits until the window is exhausted, and holds how many passed until then
-// and how long others were told to wait.
-func (j *jumper) settle(t *testing.T, when string, want int, width time.Duration) {
+// but for so many from before, and how long others were told to wait.
+func (j *jumper) settle(t *testing.T, when string, so int64, want int, width time.Duration) {
 	t.Helper()
-	so := j.crowd.passed.Load()
-	await(t, &j.crowd.refused, 8, "refused "+when) // more than may be on their way from before
+	await(t, &j.crowd.refused, int64(len(j.crowd.rounds))+1, "refused "+when) // one more than may be on their way from before
+	j.crowd.catchUp(t, 0, when)
 	j.mu.Lock()
 	j.waits = 0
 	j.mu.Unlock()
-	await(t, &j.crowd.refused, 20, "refused "+when)
+	j.crowd.catchUp(t, 5, when)
 	if n := int(j.crowd.passed.Load() - so); n != want {
 		t.Errorf("%s: %d passed, want %d", when, n, want)
 	}

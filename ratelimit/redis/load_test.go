@@ -24,22 +24,23 @@ type crowd struct {
 
 	passed, refused, failed atomic.Int64
 
+	rounds  []atomic.Int64 // of each caller: how many of its calls have been counted and seen
 	stop    chan struct{}
 	callers sync.WaitGroup
 }
 
 // gather starts a caller for each credential. They end with the test, or before.
 func (o *crowd) gather(t testing.TB, credentials ...string) {
-	o.stop = make(chan struct{})
-	for _, credential := range credentials {
-		o.callers.Go(func() { o.takeAllTheTime(credential) })
+	o.stop, o.rounds = make(chan struct{}), make([]atomic.Int64, len(credentials))
+	for i, credential := range credentials {
+		o.callers.Go(func() { o.takeAllTheTime(credential, &o.rounds[i]) })
 	}
 	t.Cleanup(o.disperse)
 }
 
 // takeAllTheTime takes as often as leaves a busy machine time for others: where
 // all is answered at once, it would do nothing else.
-func (o *crowd) takeAllTheTime(credential string) {
+func (o *crowd) takeAllTheTime(credential string, rounds *atomic.Int64) {
 	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
 	for {
@@ -61,6 +62,16 @@ func (o *crowd) takeAllTheTime(credential string) {
 		if o.seen != nil {
 			o.seen(call, v, err)
 		}
+		rounds.Add(1)
+	}
+}
+
+// catchUp waits until all that was on its way is counted and seen, and each caller
+// has called at least so many times since.
+func (o *crowd) catchUp(t testing.TB, times int64, when string) {
+	t.Helper()
+	for i := range o.rounds {
+		await(t, &o.rounds[i], 1+times, fmt.Sprint("calls of caller ", i, " ", when))
 	}
 }
 
