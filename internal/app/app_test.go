@@ -27,6 +27,7 @@ import (
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 	"github.com/sallyport/sallyport/internal/store/storetest"
+	"github.com/sallyport/sallyport/internal/testenv"
 )
 
 const orders = `
@@ -108,7 +109,7 @@ func TestTakenPortIsToldAndNothingStaysOpen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := configured(t)
-			free := freePort(t)
+			free := testenv.FreeAddress(t)
 			c.Listen.GRPC = config.List{free}
 			change(&c.Listen)
 			open := openNow(t)
@@ -124,17 +125,6 @@ func TestTakenPortIsToldAndNothingStaysOpen(t *testing.T) {
 			l.Close()
 		})
 	}
-}
-
-// freePort returns an address that nothing listens on.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // open is what a process holds that a failed start must give back.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -147,21 +148,31 @@ func canListen(address string) bool {
 }
 
 // handedOut holds the ports of the servers of this process's tests, and those
-// that they have for their cluster.
+// that they have for their cluster, each with what claims it from other processes.
 var handedOut = struct {
 	sync.Mutex
-	ports map[int]bool
-}{ports: map[int]bool{}}
+	ports map[int]io.Closer
+}{ports: map[int]io.Closer{}}
 
 // handOut reports whether neither port nor the one for its cluster is another
 // server's, and makes them the caller's.
 func handOut(port int) bool {
 	handedOut.Lock()
 	defer handedOut.Unlock()
-	if handedOut.ports[port] || handedOut.ports[port+clusterBus] {
+	bus := port + clusterBus
+	if handedOut.ports[port] != nil || handedOut.ports[bus] != nil {
 		return false
 	}
-	handedOut.ports[port], handedOut.ports[port+clusterBus] = true, true
+	own, ok := claimPort(port)
+	if !ok {
+		return false
+	}
+	busToo, ok := claimPort(bus)
+	if !ok {
+		own.Close()
+		return false
+	}
+	handedOut.ports[port], handedOut.ports[bus] = own, busToo
 	return true
 }
 

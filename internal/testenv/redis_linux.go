@@ -1,6 +1,9 @@
 package testenv
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"runtime"
 	"syscall"
 )
@@ -12,3 +15,11 @@ func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsi
 // lockThread keeps the thread that starts a child for as long as it waits for
 // it.
 func lockThread() { runtime.LockOSThread() }
+
+// claimPort keeps port from other processes' tests for as long as this process runs:
+// between the look whether it is free and the server's start they look as well.
+// Names of this kind are in no file system, and end with who holds them.
+func claimPort(port int) (claim io.Closer, ok bool) {
+	claim, err := net.Listen("unix", fmt.Sprintf("@sallyport-test-port-%d", port))
+	return claim, err == nil
+}
