@@ -117,7 +117,7 @@ func (s *RedisServer) tell(t testing.TB) {
 const clusterBus = 10_000
 
 // FreeAddress returns an address of the loopback that nobody listens on, nor
-// clusterBus above it, and that no other server of this process's tests was given:
+// clusterBus above it, and that no other server of tests that run was given:
 // one that is not started yet, or killed to be started again, listens nowhere. It
 // is below those that Linux gives to whoever asks for any port, so that nobody's
 // connection is there when the server starts or comes back, and none of those that
