@@ -40,6 +40,9 @@ func testMain(m *testing.M) int {
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
 		args = append(args, "-race")
+		if os.Getenv("GORACE") == "" { // each command would wait a second before it ends
+			os.Setenv("GORACE", "atexit_sleep_ms=10")
+		}
 	}
 	build := exec.Command("go", append(args, "../../cmd/sallyport")...)
 	build.Stderr = os.Stderr
