@@ -53,7 +53,7 @@ func OpenJournal(path string, memory *Memory, now time.Time) (j *Journal, lost, 
 	j = &Journal{memory: memory, path: path}
 	if lost, err = j.adopt(now); err != nil {
 		if j.file != nil {
-			j.file.Close()
+			release(j.file)
 		}
 		return nil, nil, err
 	}
@@ -114,6 +114,12 @@ func lock(f *os.File) error {
 
 var errReplaced = errors.New("the file was replaced")
 
+// release unlocks f and closes it. To close it is not enough: a command that is
+// being started just now has f too, until it is executed, and the lock with it.
+func release(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
+
 // Run appends what changes until ctx ends. now tells the time. Failures are told
 // to failed, and tried again.
 func (j *Journal) Run(ctx context.Context, now func() time.Time, failed func(error)) {
@@ -146,7 +152,7 @@ func (j *Journal) Close(now time.Time) error {
 			return errors.Join(lost, err)
 		}
 	}
-	return errors.Join(j.Flush(now), j.file.Sync(), j.file.Close())
+	return errors.Join(j.Flush(now), j.file.Sync(), release(j.file))
 }
 
 // Flush appends what changed since the last one.

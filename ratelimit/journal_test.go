@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,6 +151,26 @@ func TestAJournalIsHandedOver(t *testing.T) {
 	again.Close(epoch)
 }
 
+// A journal that is closed is free at once, also where a command that was being
+// started meanwhile still has the file.
+func TestAClosedJournalIsFree(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "counters")
+	j, _, _ := openJournal(t, path, epoch)
+	inherited, err := syscall.Dup(int(j.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(inherited) })
+	if err := j.Close(epoch); err != nil {
+		t.Fatal(err)
+	}
+	next, _, _ := openJournal(t, path, epoch)
+	if next.Waiting() {
+		t.Error("it waits for the file of a journal that is closed")
+	}
+	next.Close(epoch)
+}
+
 // Its size stays within a few times of what is live, whatever was counted.
 func TestAJournalDoesNotGrowForEver(t *testing.T) {
 	t.Parallel() // it waits for the disk
@@ -196,7 +217,10 @@ func TestARestartChangesNoAnswer(t *testing.T) {
 				if err := j.Close(now); err != nil {
 					r.Fatal(err)
 				}
-				j, kept, _ = openJournal(t, path, now)
+				var lost error
+				if j, kept, lost = openJournal(t, path, now); lost != nil || j.Waiting() {
+					r.Fatalf("opened again: lost %v, waiting %v", lost, j.Waiting())
+				}
 			}
 		}
 		j.Close(now)
