@@ -111,8 +111,6 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// Whatever comes is refused in our own shape: no panic, no gRPC error, and a
-// malformed request is never our failure, which an Envoy may be told to let pass.
 // Routes may be those of a listener that has our filters and of one that has not. Only
 // a call that says that it has leaves the quota to them and believes what they set,
 // whatever the configuration says; a route that says so itself is believed.
@@ -153,6 +151,8 @@ func TestAListenerSaysItsChain(t *testing.T) {
 	}
 }
 
+// Whatever comes is refused in our own shape: no panic, no gRPC error, and a
+// malformed request is never our failure, which an Envoy may be told to let pass.
 func TestMalformedMessagesAreRefused(t *testing.T) {
 	g := newGate(t)
 	good := message(t, get("/v1/orders", "x-api-key", g.key()))
