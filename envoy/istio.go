@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport"
@@ -53,9 +54,10 @@ type IstioOptions struct {
 	Waypoint          string // a waypoint's name; default waypoint
 
 	OpenPaths []string // that nobody is asked about; what is spelt in another way is
-	// OpenHosts are hosts that nobody is asked about, with and without a port. A client
-	// writes what it likes there, so they are for gateways only, of which the routes of
-	// such a host lead to nothing that is guarded.
+	// OpenHosts are hosts that nobody is asked about, as HOST or HOST:PORT; without a
+	// port they are open with 80 and 443 as well. A client writes what it likes there,
+	// so they are for gateways only, of which the routes of such a host lead to nothing
+	// that is guarded.
 	OpenHosts []string
 }
 
@@ -149,7 +151,7 @@ type pathMatch struct{ Type, Value, Method string }
 func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 	o = o.withDefaults(p)
 	b := builder{options: o.Options}
-	b.checkIstio(o)
+	b.checkIstio(p, o)
 	cluster := fmt.Sprintf("outbound|%d||%s", o.Port, o.Service)
 	v := istioView{view: b.common(p, names{cluster, cluster, cluster}), Istio: o, Served: served(p)}
 	v.Body, v.Buffer, v.Remove = shown(p)
@@ -158,7 +160,7 @@ func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 	v.Replies = append(v.Replies, b.replies(nil)[0]) // of hosts of no API as well: nobody else answers with the private status
 	v.ServiceName, v.ServiceNamespace = o.service()
 	v.LocalName = kubernetesName(o.Service)
-	v.Istio.OpenHosts = withPorts(o.OpenHosts)
+	v.Istio.OpenHosts = asWritten(o.OpenHosts)
 	var parts []string
 	for _, part := range IstioParts() {
 		if !slices.Contains(o.Parts, part) || part == IstioRoutes && len(v.Served) == 0 {
@@ -178,10 +180,15 @@ func Istio(p *sallyport.Policy, o IstioOptions) ([]byte, error) {
 	return []byte(head + strings.Join(parts, "---\n")), nil
 }
 
-// withPorts lists hosts as they stand in a request, with a port and without.
-func withPorts(hosts []string) (list []string) {
+// asWritten lists hosts as they stand in a request, with a port and without. There is
+// no HOST:* among them: Envoy routes by what is left of the last colon, so
+// HOST:api.example.com:80 would be open, and routed to api.example.com.
+func asWritten(hosts []string) (list []string) {
 	for _, h := range hosts {
-		list = append(list, h, h+":*")
+		list = append(list, h)
+		if !strings.Contains(h, ":") {
+			list = append(list, h+":80", h+":443")
+		}
 	}
 	return list
 }
@@ -318,7 +325,7 @@ func served(p *sallyport.Policy) (list []servedAPI) {
 }
 
 // checkIstio refuses what Kubernetes or Istio would refuse, or take without a word.
-func (b *builder) checkIstio(o IstioOptions) {
+func (b *builder) checkIstio(p *sallyport.Policy, o IstioOptions) {
 	for _, part := range o.Parts {
 		if !slices.Contains(IstioParts(), part) {
 			b.fault("part %q: there are %s", part, strings.Join(partNames(), ", "))
@@ -347,9 +354,15 @@ func (b *builder) checkIstio(o IstioOptions) {
 			}
 		}
 	}
-	for _, host := range o.OpenHosts {
-		if !hostname(host) {
-			b.fault("open-host: %q is not a host name in lower case without port", host)
+	for _, text := range o.OpenHosts {
+		host, port, with := strings.Cut(text, ":")
+		if number, err := strconv.ParseUint(port, 10, 16); !hostname(host) || with && (err != nil || number == 0) {
+			b.fault("open-host: %q is not HOST or HOST:PORT, in lower case", text)
+		}
+		for _, api := range p.APIs {
+			if slices.Contains(api.Hosts, host) {
+				b.fault("open-host: %s is a host of the API %s: nobody would be asked about it; for a path that is open, --open-path", host, api.Name)
+			}
 		}
 	}
 }

@@ -168,7 +168,7 @@ func TestIstioPartsAreChosen(t *testing.T) {
 func TestIstioSaysAllThatIsWrong(t *testing.T) {
 	_, err := Istio(policy(), IstioOptions{
 		Parts: []IstioPart{"ingress", IstioGateway}, Provider: "Sallyport", Service: "sallyport", Selector: "istio", Namespace: "a b",
-		OpenPaths: []string{"healthz", "/open/*"}, OpenHosts: []string{"Open.test"},
+		OpenPaths: []string{"healthz", "/open/*"}, OpenHosts: []string{"Open.test", "open.test:*", "open.test:0", "open.test:x.orders.test:80", "*.open.test", "api.orders.test:8443"},
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -176,6 +176,8 @@ func TestIstioSaysAllThatIsWrong(t *testing.T) {
 	for _, want := range []string{
 		`part "ingress": there are mesh, local, gateway,`, `provider: "Sallyport" is no name`, `service: "sallyport" is not the whole name`,
 		`selector: "istio" is not key=value`, `namespace: "a b" is no name`, `open-path: "healthz"`, `open-path: "/open/*"`, `open-host: "Open.test"`,
+		`open-host: "open.test:*" is not HOST or HOST:PORT`, `open-host: "open.test:0"`, `open-host: "open.test:x.orders.test:80"`, `open-host: "*.open.test"`,
+		`open-host: api.orders.test is a host of the API orders`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told in:\n%v", want, err)
@@ -199,7 +201,7 @@ func TestIstioOpensNoHostThatAClientMayChoose(t *testing.T) {
 // Whoever names paths or hosts to be asked about lets through what is spelt in
 // another way: ours name what is not.
 func TestIstioPoliciesNameOnlyWhatIsOpen(t *testing.T) {
-	text, err := Istio(policy(), IstioOptions{Parts: []IstioPart{IstioGateway, IstioGatewayAPI}, OpenPaths: []string{"/healthz"}, OpenHosts: []string{"www.orders.test"}})
+	text, err := Istio(policy(), IstioOptions{Parts: []IstioPart{IstioGateway, IstioGatewayAPI}, OpenPaths: []string{"/healthz"}, OpenHosts: []string{"www.orders.test", "old.orders.test:8443"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +227,7 @@ func TestIstioPoliciesNameOnlyWhatIsOpen(t *testing.T) {
 		policies++
 		operation := o.Spec.Rules[0].To[0].Operation
 		if o.Spec.Action != "CUSTOM" || len(operation) != 2 || !slices.Equal(operation["notPaths"], []string{"/healthz"}) ||
-			!slices.Equal(operation["notHosts"], []string{"www.orders.test", "www.orders.test:*"}) {
+			!slices.Equal(operation["notHosts"], []string{"www.orders.test", "www.orders.test:80", "www.orders.test:443", "old.orders.test:8443"}) {
 			t.Errorf("got %+v", o.Spec)
 		}
 	}

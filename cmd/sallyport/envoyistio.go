@@ -64,7 +64,7 @@ func newIstio(s streams) *cobra.Command {
 	f.StringVar(&o.Workload, "workload", "", "labels of the workload's pods (default app= and the first API's name)")
 	f.StringVar(&o.Waypoint, "waypoint", "waypoint", "the waypoint's name")
 	f.StringArrayVar(&o.OpenPaths, "open-path", nil, "a path that nobody is asked about, such as /healthz; may be repeated")
-	f.StringArrayVar(&o.OpenHosts, "open-host", nil, "a host that nobody is asked about, of a gateway none of whose guarded routes takes it; may be repeated")
+	f.StringArrayVar(&o.OpenHosts, "open-host", nil, "a host that nobody is asked about: HOST, or HOST:PORT for one that is written with it (80 and 443 are included); for gateways none of whose guarded routes takes it, by a wildcard either; may be repeated")
 	f.Uint32Var(&o.TrustedHops, "trusted-hops", 0, "for workloads and waypoints: proxies before them whose X-Forwarded-For counts")
 	f.DurationVar(&o.Timeouts.Check, "timeout", 0, "how long Envoy waits for an answer (default 1s)")
 	return c

@@ -66,6 +66,39 @@ func TestIstioHasNoWayRound(t *testing.T) {
 	}
 }
 
+// A host that is left open is open as it is written. Envoy cuts at the last colon what
+// it takes for a port, so behind an open name and a colon may stand the one that it
+// routes by.
+func TestIstioOpensAHostAndNoOther(t *testing.T) {
+	routes := map[string]string{
+		"gateway": `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: NAME, namespace: default}, spec: {hosts: ["HOST"], gateways: [istio-system/ingress],
+  http: [{route: [{destination: {host: vaultwares.default.svc.cluster.local, port: {number: 8080}}}]}]}}`,
+		"gateway-api": `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: NAME, namespace: istio-system}, spec: {parentRefs: [{name: ingress}], hostnames: ["HOST"],
+  rules: [{backendRefs: [{name: vaultwares, namespace: default, port: 8080}]}]}}`,
+	}
+	for _, f := range istioForms[:2] {
+		t.Run(f.name, func(t *testing.T) {
+			var more [][]byte
+			for name, host := range map[string]string{"open": "www.open.test", "guarded": "*.guarded.test"} {
+				more = append(more, []byte(strings.NewReplacer("NAME", name, "HOST", host).Replace(routes[f.name])))
+			}
+			r := istioCase{form: f, chain: "paired", more: more,
+				ours: f.printed(t, "vaultwares", "--open-host", "www.open.test", "--open-host", "www.open.test:8080")}.start(t)
+			for host, open := range map[string]bool{
+				"www.open.test": true, "WWW.open.test": true, "www.open.test:80": true, "www.open.test:443": true, "www.open.test:8080": true,
+				"www.open.test:81": false, "www.open.test:": false, "www.open.test.": false, "x.guarded.test": false, "x.guarded.test:80": false,
+				"www.open.test:x.guarded.test:80": false, "www.open.test:80:x.guarded.test:80": false, "www.open.test:80.guarded.test": false,
+				"www.open.test:443.guarded.test:443": false, "www.open.test@x.guarded.test": false, "www.open.test,x.guarded.test": false,
+			} {
+				status, asked := raw(t, "127.0.0.1:"+r.places.Listen, host, "/v1/devices")
+				if reached := len(r.upstream.take()) > 0; reached != open || asked && open {
+					t.Errorf("%s: %d, Check was asked: %v, the upstream reached: %v; want open: %v", host, status, asked, reached, open)
+				}
+			}
+		})
+	}
+}
+
 func (r *istioRun) roundabout(t *testing.T) (open []string) {
 	t.Helper()
 	return r.upstream.roundabout(t, "127.0.0.1:"+r.places.Listen)
