@@ -13,8 +13,9 @@ const (
 	Fused
 	// PerListener is for routes that listeners share, of which not all may have our
 	// filters: the gRPC metadata of the call, which the listener's ext_authz filter
-	// writes, says which. Without it the chain is Fused, and neither a sid nor a
-	// SourceHeader is believed. For context extensions only.
+	// writes, says which. A request of which nothing did is Fused, and neither its
+	// sid nor its SourceHeader is believed: a client may have written them. For
+	// context extensions only.
 	PerListener
 )
 
@@ -78,10 +79,23 @@ func (r *Request) Client() string {
 		return r.Source
 	}
 	address, lines := r.Header(r.SourceHeader)
-	if lines != 1 {
+	if lines != 1 || r.Chain == PerListener {
 		return ""
 	}
 	return address
+}
+
+// SIDHeader is where the proxy writes its own word for a request's stream.
+const SIDHeader = "x-sallyport-sid"
+
+// SID returns the proxy's own word for r's stream, which is the same when it asks
+// about r again; "" where it did not say one.
+func (r *Request) SID() string {
+	sid, lines := r.Header(SIDHeader)
+	if lines != 1 || r.Chain == PerListener {
+		return ""
+	}
+	return sid
 }
 
 // Header returns the first value of the header name (lower case), and how many

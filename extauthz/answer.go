@@ -20,7 +20,6 @@ const (
 	headerPlan        = "x-sallyport-plan"
 	headerEnvironment = "x-sallyport-environment"
 	headerRequestID   = "x-sallyport-request-id"
-	headerSID         = "x-sallyport-sid"
 
 	headerDecision = "x-sallyport-decision"
 	headerShadow   = "x-sallyport-shadow" // why the request would have been refused: to the upstream the reason, to the client its kind
@@ -188,11 +187,15 @@ func (c *call) identity(name, value string) {
 // removeForged removes what a client sent under the gate's prefix, also with
 // underscores, which some upstreams read as hyphens, and what would make the
 // upstream take the request for another one than was judged. Generated
-// configuration strips the former before they get here; a mesh's own may not.
+// configuration strips the former before they get here; a mesh's own may not. The
+// proxy's own sid stays.
 func (c *call) removeForged() {
 	for i := range c.Request.Headers {
 		name := c.Request.Headers[i].Name
-		if forged(name) && name != headerSID && !c.sets(name) || overrides(name) {
+		if name == sallyport.SIDHeader && c.Request.Chain != sallyport.PerListener {
+			continue
+		}
+		if forged(name) && !c.sets(name) || overrides(name) {
 			c.reply.Remove = append(c.reply.Remove, name)
 		}
 	}
@@ -319,8 +322,7 @@ func (c *call) metadata(d *sallyport.Decision) {
 	}
 	c.meta("shadow_limit", d.Over)
 	if d.Lease {
-		sid, _ := c.Request.Header(headerSID)
-		c.meta("lease", sid)
+		c.meta("lease", c.Request.SID())
 	}
 	if len(d.Charges) == 0 || d.Shadow() {
 		return

@@ -246,8 +246,8 @@ func isNumber(s string) bool {
 // hold takes a slot of every limit of concurrency that holds for d. They are
 // released when the proxy's access log tells that the stream of the sid ended.
 func (a *Authorizer) hold(ctx context.Context, req *sallyport.Request, d *sallyport.Decision) {
-	sid, lines := req.Header(headerSID)
-	if lines != 1 || sid == "" {
+	sid := req.SID()
+	if sid == "" {
 		d.Reason = sallyport.StreamUnnamed
 		return
 	}
@@ -284,8 +284,7 @@ func wanted(d *sallyport.Decision) []*sallyport.Limit {
 // release gives back the slots of a request that is refused after all.
 func (a *Authorizer) release(req *sallyport.Request, d *sallyport.Decision) {
 	if d.Lease && !d.Shadow() {
-		sid, _ := req.Header(headerSID)
-		a.slots.Free(sid)
+		a.slots.Free(req.SID())
 		d.Lease = false
 	}
 }
@@ -315,8 +314,7 @@ func (a *Authorizer) count(ctx context.Context, req *sallyport.Request, d *sally
 	if d.Lease {
 		now = a.now() // it may have waited for its slot
 	}
-	sid, _ := req.Header(headerSID)
-	verdict, err := a.limiter.Take(ctx, now, sid, &d.Subject, d.Charges, hits)
+	verdict, err := a.limiter.Take(ctx, now, req.SID(), &d.Subject, d.Charges, hits)
 	switch {
 	case err == nil && (verdict.Allowed || hits == 0):
 		d.Verdict = verdict

@@ -150,6 +150,11 @@ func TestASlotNeedsAStream(t *testing.T) {
 	if d := g.decide(get("/v1/orders", "x-api-key", key, "x-sallyport-sid", "a", "x-sallyport-sid", "b")); d.Reason != sallyport.StreamUnnamed {
 		t.Errorf("two sids: %v", d.Reason)
 	}
+	req := get("/v1/orders", "x-api-key", key, "x-sallyport-sid", "a")
+	req.Chain = sallyport.PerListener
+	if d := g.decide(req); d.Reason != sallyport.StreamUnnamed {
+		t.Errorf("a sid of nobody's: %v", d.Reason)
+	}
 }
 
 // A request may say what it weighs, but never nothing, and never more than the

@@ -153,7 +153,7 @@ func (r *rules) find(req *sallyport.Request) *apiRules {
 func (r *rules) chain(req *sallyport.Request) sallyport.Chain {
 	switch {
 	case req.Chain == sallyport.PerListener:
-		return sallyport.Fused // nobody has put in its place what the call said
+		return sallyport.Fused // no listener has said its own
 	case req.Chain != sallyport.ChainUnset:
 		return req.Chain
 	case r.byDefault != sallyport.ChainUnset:

@@ -65,19 +65,12 @@ func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.Un
 }
 
 // heedListener gives req the chain that the call's metadata says. Where it says none,
-// nobody has put our filters into the listener: what stands under the names that they
-// set is the client's own word then, and is not read.
+// nobody has put our filters into the listener, and req stays PerListener.
 func heedListener(ctx context.Context, req *sallyport.Request) {
 	for _, said := range metadata.ValueFromIncomingContext(ctx, sallyport.ChainMetadata) {
 		if chain, ok := sallyport.ParseChain(said); ok && chain != sallyport.PerListener {
 			req.Chain = chain
 			return
-		}
-	}
-	req.Chain = sallyport.Fused
-	for i := range req.Headers {
-		if name := req.Headers[i].Name; name == headerSID || name == req.SourceHeader {
-			req.Headers[i].Value = ""
 		}
 	}
 }
@@ -120,8 +113,7 @@ func (s *Server) check(ctx context.Context, c *call) {
 // the shape of the API where that much of the request can be read.
 func (s *Server) fail(rules *rules, c *call, reason sallyport.Reason) {
 	if c.Decision.Lease {
-		sid, _ := c.Request.Header(headerSID)
-		s.authorizer.slots.Free(sid) // the answer will tell of no lease
+		s.authorizer.slots.Free(c.Request.SID()) // the answer will tell of no lease
 	}
 	c.Decision.Reset()
 	c.reply.reset()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,12 +32,18 @@ func (g *gate) answered(msg []byte) *authv3.CheckResponse {
 // message is req as Envoy sends it.
 func message(t testing.TB, req sallyport.Request) []byte {
 	t.Helper()
+	return extended(t, req, map[string]string{"api": req.API, "chain": req.Chain.String()})
+}
+
+// extended is req as Envoy sends it, with the route's context extensions.
+func extended(t testing.TB, req sallyport.Request, extensions map[string]string) []byte {
+	t.Helper()
 	headers := make(map[string]string)
 	for _, h := range req.Headers {
 		headers[h.Name] = h.Value
 	}
 	msg, err := proto.Marshal(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		ContextExtensions: map[string]string{"api": req.API, "chain": req.Chain.String()},
+		ContextExtensions: extensions,
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: req.Method, Host: req.Host, Path: req.Path, Headers: headers,
 		}},
@@ -113,41 +120,48 @@ func TestMetadata(t *testing.T) {
 
 // Routes may be those of a listener that has our filters and of one that has not. Only
 // a call that says that it has leaves the quota to them and believes what they set,
-// whatever the configuration says; a route that says so itself is believed.
+// whatever the configuration says; the upstream gets a sid from such a one alone. A
+// route that says its chain itself is believed, and one in words that we do not know
+// is not.
 func TestAListenerSaysItsChain(t *testing.T) {
 	g := newGate(t)
 	server := NewServer(g.Authorizer, nil)
 	for _, c := range []struct {
-		route sallyport.Chain
-		says  []string // the call's metadata
-		want  sallyport.Chain
+		route    string
+		says     []string // the call's metadata
+		want     sallyport.Chain
+		believed bool
 	}{
-		{sallyport.PerListener, nil, sallyport.Fused},
-		{sallyport.PerListener, []string{""}, sallyport.Fused},
-		{sallyport.PerListener, []string{"", "listener"}, sallyport.Fused},
-		{sallyport.PerListener, []string{"fused"}, sallyport.Fused},
-		{sallyport.PerListener, []string{"paired"}, sallyport.Paired},
-		{sallyport.Fused, []string{"paired"}, sallyport.Fused},
-		{sallyport.Paired, nil, sallyport.Paired},
+		{"listener", nil, sallyport.Fused, false},
+		{"listener", []string{""}, sallyport.Fused, false},
+		{"listener", []string{"", "listener"}, sallyport.Fused, false},
+		{"listener", []string{"Paired"}, sallyport.Fused, false},
+		{"listener", []string{"fused"}, sallyport.Fused, true},
+		{"listener", []string{"paired"}, sallyport.Paired, true},
+		{"fused", []string{"paired"}, sallyport.Fused, true},
+		{"paired", nil, sallyport.Paired, true},
+		{"", nil, sallyport.Fused, true}, // as the policy says
+		{"Fused", nil, sallyport.Fused, false},
+		{"paired ", []string{"paired"}, sallyport.Paired, true},
+		{"of a later version", nil, sallyport.Fused, false},
 	} {
 		ctx := metadata.NewIncomingContext(context.Background(), metadata.MD{sallyport.ChainMetadata: c.says})
-		req := fullRequest(g.key(), c.route)
-		answer, err := handleCheck(server, ctx, func(to any) error {
-			defer func() { to.(*call).Request.SourceHeader = "x-envoy-external-address" }()
-			return decodeCheck(message(t, req), &to.(*call).Request)
-		}, nil)
+		text := extended(t, fullRequest(g.key(), sallyport.ChainUnset), map[string]string{"api": "orders", "chain": c.route, "source": "X-Envoy-External-Address"})
+		answer, err := handleCheck(server, ctx, func(to any) error { return decodeCheck(text, &to.(*call).Request) }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answer.(*call).Decision.Chain; got != c.want {
-			t.Errorf("the route says %v, the listener %q: took %v, want %v", c.route, c.says, got, c.want)
+		out := answer.(*call)
+		if got := out.Decision.Chain; got != c.want || out.Decision.Reason != sallyport.Allowed {
+			t.Errorf("the route says %q, the listener %q: took %v (%v), want %v", c.route, c.says, got, out.Decision.Reason, c.want)
 		}
-		sid, _ := answer.(*call).Request.Header(headerSID)
-		source := answer.(*call).Request.Client()
-		if stamped := c.route != sallyport.PerListener || len(c.says) == 1 && c.says[0] != ""; stamped != (sid != "") || stamped != (source != "") {
-			t.Errorf("the route says %v, the listener %q: the sid is %q, the client %q", c.route, c.says, sid, source)
+		if sid, source := out.Request.SID(), out.Request.Client(); c.believed != (sid != "") || c.believed != (source != "") {
+			t.Errorf("the route says %q, the listener %q: the sid is %q, the client %q", c.route, c.says, sid, source)
 		}
-		answer.(*call).Release()
+		if passed := !slices.Contains(out.reply.Remove, "x-sallyport-sid"); passed != c.believed {
+			t.Errorf("the route says %q, the listener %q: the upstream gets the sid: %v", c.route, c.says, passed)
+		}
+		out.Release()
 	}
 }
 

@@ -86,8 +86,7 @@ func (a *Authorizer) once(ctx context.Context, req *sallyport.Request, d *sallyp
 	mac, _ := webhook.Parse(w, text) // it was good
 	subject := sallyport.Subject{API: d.Subject.API, Principal: d.Subject.Credential, Credential: hex.EncodeToString(mac[:])}
 	windows := [1]sallyport.Window{{Max: 1, Length: w.Once, Algorithm: sallyport.Sliding}}
-	sid, _ := req.Header(headerSID)
-	v, err := a.limiter.Take(ctx, d.At, sid, &subject, []sallyport.Charge{{Limit: &good, Windows: windows[:]}}, 1)
+	v, err := a.limiter.Take(ctx, d.At, req.SID(), &subject, []sallyport.Charge{{Limit: &good, Windows: windows[:]}}, 1)
 	switch {
 	case err != nil:
 		d.Reason = sallyport.CountersFailed

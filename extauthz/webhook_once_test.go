@@ -139,13 +139,13 @@ func TestWhatTheQuotaRefusesMayComeAgain(t *testing.T) {
 func TestRetriesAndRaces(t *testing.T) {
 	h := newHooks(t)
 	h.unlimited()
-	retried := with(post("/hooks/once", "s3cret", "{}", h.stamp()), headerSID, "stream-1")
+	retried := with(post("/hooks/once", "s3cret", "{}", h.stamp()), sallyport.SIDHeader, "stream-1")
 	for range 2 {
 		if d := h.decide(retried); d.Reason != sallyport.Allowed {
 			t.Errorf("a retry: got %v", d.Reason)
 		}
 	}
-	if d := h.decide(with(post("/hooks/once", "s3cret", "{}", h.stamp()), headerSID, "stream-2")); d.Reason != sallyport.SignatureReplayed {
+	if d := h.decide(with(post("/hooks/once", "s3cret", "{}", h.stamp()), sallyport.SIDHeader, "stream-2")); d.Reason != sallyport.SignatureReplayed {
 		t.Errorf("another stream: got %v", d.Reason)
 	}
 	h.counters = nil // it keeps notes, for one at a time
@@ -154,7 +154,7 @@ func TestRetriesAndRaces(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
-			if d := h.decide(with(post("/hooks/once", "s3cret", "race", h.stamp()), headerSID, "s"+strconv.Itoa(i))); d.Reason == sallyport.Allowed {
+			if d := h.decide(with(post("/hooks/once", "s3cret", "race", h.stamp()), sallyport.SIDHeader, "s"+strconv.Itoa(i))); d.Reason == sallyport.Allowed {
 				passed.Add(1)
 			}
 		})

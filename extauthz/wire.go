@@ -354,7 +354,10 @@ func (d *decoder) extend() {
 	case "api":
 		d.req.API = d.got[kindValue]
 	case "chain":
-		d.req.Chain, _ = sallyport.ParseChain(d.got[kindValue])
+		var known bool
+		if d.req.Chain, known = sallyport.ParseChain(d.got[kindValue]); !known && d.got[kindValue] != "" {
+			d.req.Chain = sallyport.PerListener // what we cannot read promises nothing
+		}
 	case "source":
 		d.req.SourceHeader = strings.ToLower(d.got[kindValue])
 	}

@@ -34,7 +34,11 @@ func naiveRequest(msg *authv3.CheckRequest) sallyport.Request {
 		Body:   http.GetBody(),
 		Size:   http.GetSize(),
 	}
-	req.Chain, _ = sallyport.ParseChain(attributes.GetContextExtensions()["chain"])
+	chain := attributes.GetContextExtensions()["chain"]
+	var known bool
+	if req.Chain, known = sallyport.ParseChain(chain); !known && chain != "" {
+		req.Chain = sallyport.PerListener
+	}
 	req.SourceHeader = strings.ToLower(attributes.GetContextExtensions()["source"])
 	req.Path, req.Query, _ = strings.Cut(http.GetPath(), "?")
 	if len(http.GetRawBody()) > 0 {

@@ -15,11 +15,13 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/sallyport/sallyport"
 )
 
 // What generated configuration makes Envoy tell of each stream.
 const (
-	logHeaderSID = "x-sallyport-sid"
+	logHeaderSID = sallyport.SIDHeader
 	logNamespace = "envoy.filters.http.ext_authz" // of what Check wrote
 	logDecision  = "decision"                     // among that: the decision's id, always
 	logCost      = "cost"                         // and the response header that tells more hits
