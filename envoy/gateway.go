@@ -103,10 +103,12 @@ func (v gatewayView) AnyServes() bool {
 	return slices.ContainsFunc(v.Guarded, func(a guardedAPI) bool { return a.Serves != "" })
 }
 
-// gatewayListener is one of a Gateway, and what Envoy calls it and its routes.
+// gatewayListener is one of a Gateway, and what Envoy calls its own listener, which is
+// one for all of a port, and its routes.
 type gatewayListener struct {
 	Name        string
 	Port        uint16
+	TLS         bool
 	XDS, Routes string
 }
 
@@ -171,7 +173,8 @@ func (b *builder) gatewayClusters(v gatewayView) {
 	}
 }
 
-// gatewayListeners reads the listeners.
+// gatewayListeners reads the listeners. Of those on one port that end TLS each has
+// routes of its own, and all others share what the first is called.
 func (b *builder) gatewayListeners(o GatewayOptions) (list []gatewayListener) {
 	for _, text := range o.Listeners {
 		name, rest, _ := strings.Cut(text, ":")
@@ -181,13 +184,23 @@ func (b *builder) gatewayListeners(o GatewayOptions) (list []gatewayListener) {
 			b.fault("listener: %q is not NAME:PORT or NAME:PORT:tls, such as http:80", text)
 			continue
 		}
-		l := gatewayListener{Name: name, Port: uint16(port)}
+		l := gatewayListener{Name: name, Port: uint16(port), TLS: ends != ""}
 		l.XDS = o.GatewayNamespace + "/" + o.Gateway + "/" + name
 		l.Routes = l.XDS
 		if o.Names == GatewayNamesV2 {
 			l.XDS = fmt.Sprint("tcp-", port)
-			if ends == "" {
+			if !l.TLS {
 				l.Routes = fmt.Sprint("http-", port)
+			}
+		}
+		if i := slices.IndexFunc(list, func(other gatewayListener) bool { return other.Port == l.Port }); i >= 0 {
+			first := list[i]
+			if first.TLS != l.TLS {
+				b.fault("listener: of %s and %s, on one port, both end TLS or neither does", first.Name, l.Name)
+			}
+			l.XDS = first.XDS
+			if !l.TLS {
+				l.Routes = first.Routes
 			}
 		}
 		if slices.ContainsFunc(list, func(other gatewayListener) bool { return other.Name == name }) {

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport"
@@ -51,26 +52,40 @@ func (v gatewayView) patches() (list []patch, err error) {
 		}
 		list = append(list, p)
 	}
+	var listeners, routes []string // those that are patched: a patch that comes twice is made twice
 	for _, l := range v.Listeners {
-		filters, err := v.filterPatches()
-		if err != nil {
-			return nil, err
+		if !slices.Contains(listeners, l.XDS) {
+			listeners = append(listeners, l.XDS)
+			patches, err := v.listenerPatches()
+			if err != nil {
+				return nil, err
+			}
+			patches[0].Section = "The listener " + l.Name + "."
+			for _, p := range patches {
+				p.Type, p.Name = listenerType, l.XDS
+				list = append(list, p)
+			}
 		}
-		manager, err := v.managerPatches()
-		if err != nil {
-			return nil, err
+		if slices.Contains(routes, l.Routes) {
+			continue
 		}
-		filters[0].Section = "The listener " + l.Name + "."
-		for _, p := range append(filters, manager...) {
-			p.Type, p.Name = listenerType, l.XDS
-			list = append(list, p)
-		}
+		routes = append(routes, l.Routes)
 		for _, p := range v.routePatches() {
 			p.Type, p.Name = routesType, l.Routes
 			list = append(list, p)
 		}
 	}
 	return list, nil
+}
+
+// listenerPatches are about a listener: its filters, and what manages them.
+func (v gatewayView) listenerPatches() ([]patch, error) {
+	filters, err := v.filterPatches()
+	if err != nil {
+		return nil, err
+	}
+	manager, err := v.managerPatches()
+	return append(filters, manager...), err
 }
 
 // filterPatches put our filters in their places, and say of ext_authz what a

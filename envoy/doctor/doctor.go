@@ -327,6 +327,10 @@ func (e *examination) restrict(m manager, authz int) {
 					e.find(Danger, "asked-by-path", m.where, "name what nobody is asked about instead (notPaths, notHosts), and nothing else: `sallyport envoy istio`",
 						"policy %s names the paths, hosts or methods that Check is asked about: what is spelt in another way, such as //api or /API, passes unasked", name)
 				}
+				if prefix := openPrefix(permission, false); prefix != "" {
+					e.find(Danger, "open-by-prefix", m.where, "notHosts with each port by itself, as `sallyport envoy istio --open-host` prints",
+						"policy %s leaves open whatever host begins with %q: Envoy routes by what is left of the last colon, so behind that a client may write a guarded host", name, prefix)
+				}
 			}
 		}
 	}
@@ -357,6 +361,24 @@ func named(v any, left bool) bool {
 		return slices.ContainsFunc(v, func(below any) bool { return named(below, left) })
 	}
 	return false
+}
+
+// openPrefix is what a host begins with that an RBAC permission leaves out, or "".
+func openPrefix(v any, left bool) (found string) {
+	switch v := v.(type) {
+	case tree:
+		if prefix := text(v, "header", "string_match", "prefix"); left && prefix != "" && text(v, "header", "name") == ":authority" {
+			return prefix
+		}
+		for key, below := range v {
+			found = max(found, openPrefix(below, left != (key == "not_rule"))) // one of several, always the same
+		}
+	case []any:
+		for _, below := range v {
+			found = max(found, openPrefix(below, left))
+		}
+	}
+	return found
 }
 
 // hosts are the virtual hosts and routes, as far as they change who is asked.

@@ -150,6 +150,9 @@ func TestTrapsAreFound(t *testing.T) {
 		{"other-domain", Advice, swap(`domain: "sallyport"`, `domain: "other"`)},
 		{"nothing-counted", Danger, strings.Replace(text, "              rate_limits:", "              limits:", 1)},
 		{"ends-told-late", Fault, swap("buffer_size_bytes: 0", "buffer_size_bytes: 16384")},
+		{"ends-of-others", Fault, swap("- remove: x-sallyport-sid", "- remove: x-other")},
+		{"ends-of-others", Fault, swap("early_header_mutation_extensions:", "mutations:")},
+		{"all-ends-told", Advice, strings.Replace(text, "filter:\n              or_filter:", "sifter:\n              or_filter:", 1)},
 		{"shared-cluster", Advice, swap("sallyport_accesslog", "sallyport_authz")},
 	} {
 		found, err := Examine(dumpOf(t, []byte(c.made)), "1.40.0", nil)
@@ -269,6 +272,18 @@ func TestTrapsOfRoutesAndMeshes(t *testing.T) {
 		if got := strings.Join(ids(found), " "); got != want {
 			t.Errorf("want %q, got %q: %+v", want, got, found)
 		}
+	}
+	// A host with whatever is behind it is open for hosts that it does not lead to.
+	host := func(match string) tree {
+		return tree{"or_rules": tree{"rules": []any{tree{"header": tree{"name": ":authority", "string_match": tree{match: "www.open.test:", "ignore_case": true}}}}}}
+	}
+	for match, want := range map[string]string{"prefix": "open-by-prefix", "exact": ""} {
+		if found, err := Examine(change(t, dump, istio(tree{"not_rule": host(match)})), "", nil); err != nil || strings.Join(ids(found), " ") != want {
+			t.Errorf("%s: %+v %v", match, found, err)
+		}
+	}
+	if found, err := Examine(change(t, dump, istio(host("prefix"))), "", nil); err != nil || strings.Join(ids(found), " ") != "asked-by-path" {
+		t.Errorf("hosts that are asked about: %+v %v", found, err)
 	}
 	// What is left out by a rule is no list of what is asked about.
 	for name, rule := range map[string]any{"notPaths": tree{"not_rule": path}, "any": tree{"any": true}} {

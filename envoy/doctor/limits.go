@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,10 +66,11 @@ func (e *examination) accessLog(m manager, authz string) {
 		}
 	}
 	var config tree
-	filtered := false
+	var filtered, ofSlots bool
 	for _, log := range objects(m.config, "access_log") {
 		if c := object(log, "typed_config"); typed(c, "HttpGrpcAccessLogConfig") && text(c, "common_config", "log_name") == "sallyport" {
-			config, filtered = c, object(log, "filter") != nil
+			filter := object(log, "filter")
+			config, filtered, ofSlots = c, filter != nil, filter == nil || names(filter, "lease")
 		}
 	}
 	if config == nil {
@@ -80,6 +82,10 @@ func (e *examination) accessLog(m manager, authz string) {
 	if n, set := number(config, "common_config", "buffer_size_bytes"); !set || n != 0 {
 		e.find(Fault, "ends-told-late", m.where, "common_config: {buffer_size_bytes: 0}", "entries wait in a buffer: a client's next request overtakes the news that its last one ended, and is refused")
 	}
+	if ofSlots && !slices.ContainsFunc(objects(m.config, "early_header_mutation_extensions"), renewsSID) {
+		e.find(Fault, "ends-of-others", m.where, "early_header_mutation_extensions that remove x-sallyport-sid, as `sallyport envoy filters` prints; in Envoy Gateway the ClientTrafficPolicy's earlyRequestHeaders",
+			"a client that writes another request's x-sallyport-sid and breaks off before any filter has run frees the slots of that one")
+	}
 	if !filtered {
 		e.find(Advice, "all-ends-told", m.where, "the filter that `sallyport envoy filters` prints", "every request is told, which costs as much as a Check")
 	}
@@ -89,6 +95,28 @@ func (e *examination) accessLog(m manager, authz string) {
 		}
 		e.cluster(m.where, name, "the access log")
 	}
+}
+
+// names reports whether a filter of an access log goes by a key of Check's metadata.
+func names(v any, key string) bool {
+	switch v := v.(type) {
+	case tree:
+		return v["key"] == key || slices.ContainsFunc(slices.Collect(maps.Values(v)), func(below any) bool { return names(below, key) })
+	case []any:
+		return slices.ContainsFunc(v, func(below any) bool { return names(below, key) })
+	}
+	return false
+}
+
+// renewsSID reports whether a change that is made to a request before all filters takes
+// away the sid that its client wrote.
+func renewsSID(extension tree) bool {
+	return slices.ContainsFunc(objects(extension, "typed_config", "mutations"), func(change tree) bool {
+		const sid = sallyport.SIDHeader
+		prefix := text(change, "remove_on_match", "key_matcher", "prefix")
+		overwrites := text(change, "append", "append_action") == "OVERWRITE_IF_EXISTS_OR_ADD" && text(change, "append", "header", "key") == sid
+		return text(change, "remove") == sid || overwrites || prefix != "" && strings.HasPrefix(sid, prefix)
+	})
 }
 
 // compare is what p needs and the dump has not.

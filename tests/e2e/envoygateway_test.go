@@ -1,9 +1,15 @@
 package e2e
 
 import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -35,11 +41,17 @@ type envoyGateway struct {
 	log     *logged
 	since   int // how long log was before the last apply
 
+	example  string // default vaultwares
 	*demo           // what is behind it now
+	own      string // where its own Envoy has the API
 	upstream *asked // and behind that
 	at       string // the upstream's address
 	port     string // of the Gateway's listener, another one with each apply
 	beside   string // the port of another listener, which nothing is said of, where a test has one
+
+	// Where a test has others than one for HTTP: the Gateway's listeners, as YAML with
+	// PORT for theirs, and for those that end TLS an object with the certificate.
+	listeners, secret string
 }
 
 // startEnvoyGateway starts it without any objects; flags are the runtime flags that
@@ -148,11 +160,11 @@ func (g *envoyGateway) write(t *testing.T, name, text string) {
 
 // around is what a user has before Sallyport: a Gateway, a route to the API, and
 // beside it one that nobody guards.
-func (g *envoyGateway) around(t *testing.T) string {
+func (g *envoyGateway) around(t *testing.T, api string) string {
 	t.Helper()
-	beside := ""
+	listeners := strings.ReplaceAll(cmp.Or(g.listeners, "{name: http, protocol: HTTP, port: PORT}"), "PORT", g.port)
 	if g.beside != "" {
-		beside = fmt.Sprintf(", {name: beside, protocol: HTTP, port: %s}", g.beside)
+		listeners += fmt.Sprintf(", {name: beside, protocol: HTTP, port: %s}", g.beside)
 	}
 	return fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1
@@ -160,17 +172,17 @@ kind: Gateway
 metadata: {name: eg, namespace: default}
 spec:
   gatewayClassName: eg
-  listeners: [{name: http, protocol: HTTP, port: %[1]s}%[2]s]
+  listeners: [%[1]s]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {name: vaultwares, namespace: default}
+metadata: {name: %[2]s, namespace: default}
 spec:
   parentRefs: [{name: eg}]
-  hostnames: [api.vaultwares.com, api.vaultwares.localhost]
+  hostnames: [api.%[2]s.com, api.%[2]s.io, api.%[2]s.localhost]
   rules:
   - matches: [{path: {type: PathPrefix, value: /}}]
-    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: vaultwares}]
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: upstream}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -179,8 +191,8 @@ spec:
   parentRefs: [{name: eg}]
   hostnames: [www.elsewhere.test]
   rules:
-  - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: vaultwares}]
-`, g.port, beside) + backendOf(t, "vaultwares", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
+  - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: upstream}]
+`, listeners, api) + g.secret + backendOf(t, "upstream", g.at) + backendOf(t, "sallyport", g.GRPC) + backendOf(t, "sallyport-http", g.Admin.URL)
 }
 
 // backendOf is an object of Envoy Gateway's own that leads to an address or URL.
@@ -199,22 +211,33 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: %s}}]}
 func (g *envoyGateway) apply(t *testing.T, edit func(string) string, flags ...string) {
 	t.Helper()
 	var err error
-	if g.demo, err = startDemo(testenv.Envoy(t), "vaultwares"); err != nil {
+	name := cmp.Or(g.example, "vaultwares")
+	if g.demo, err = startDemo(testenv.Envoy(t), name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.demo.end)
 	g.port = portOf(t, testenv.FreeAddress(t))
-	text := g.cli(t, append([]string{"envoy", "gateway", "-c", "../../examples/vaultwares/sallyport.yaml", "--listener", "http:" + g.port,
+	if g.listeners == "" {
+		flags = append([]string{"--listener", "http:PORT"}, flags...)
+	}
+	for i := range flags {
+		flags[i] = strings.ReplaceAll(flags[i], "PORT", g.port)
+	}
+	text := g.cli(t, append([]string{"envoy", "gateway", "-c", "../../examples/" + name + "/sallyport.yaml",
 		"--service-kind", "Backend", "--service-namespace", "default", "--http-service", "sallyport-http", "--grpc", g.GRPC}, flags...)...)
 	if edit != nil {
 		text = edit(text)
 	}
-	api := g.APIs["vaultwares"]
-	api.URL = "http://api.vaultwares.localhost:" + g.port
-	g.APIs["vaultwares"] = api
+	api := g.APIs[name]
+	g.own, api.URL = api.URL, "http://api."+name+".localhost:"+g.port
+	if g.secret != "" {
+		api.URL = "https" + strings.TrimPrefix(api.URL, "http")
+		g.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	g.APIs[name] = api
 
 	g.since = len(g.log.String())
-	g.write(t, "objects/all.yaml", g.around(t)+"---\n"+text)
+	g.write(t, "objects/all.yaml", g.around(t, name)+"---\n"+text)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("Envoy Gateway said last:\n%s", tailOf(g.said(), 8000))
@@ -275,6 +298,12 @@ func (g *envoyGateway) hasFilter(t *testing.T, name string) bool {
 
 func (g *envoyGateway) filterAt(t *testing.T, port, name string) bool {
 	t.Helper()
+	return strings.Contains(g.listenerAt(t, port), `"name": "`+name+`"`)
+}
+
+// listenerAt is Envoy's listener on a port.
+func (g *envoyGateway) listenerAt(t *testing.T, port string) string {
+	t.Helper()
 	var dump struct {
 		Configs []struct {
 			ActiveState struct{ Listener json.RawMessage } `json:"active_state"`
@@ -286,11 +315,11 @@ func (g *envoyGateway) filterAt(t *testing.T, port, name string) bool {
 	}
 	for _, l := range dump.Configs {
 		if text := string(l.ActiveState.Listener); strings.Contains(text, `"port_value": `+port) {
-			return strings.Contains(text, `"name": "`+name+`"`)
+			return text
 		}
 	}
 	t.Fatalf("Envoy has no listener on the port %s:\n%s", port, text)
-	return false
+	return ""
 }
 
 // chain is the chain that a request really takes: whether the quota was taken by a
@@ -345,6 +374,55 @@ func TestEnvoyGatewayKeepsThePromises(t *testing.T) {
 				g.quotaHolds(t)
 			})
 		})
+	}
+}
+
+// Of a Gateway's listeners on one port Envoy makes one. Our filters are in it once, and
+// the routes of each are patched.
+func TestEnvoyGatewayWithTwoListenersOnOnePort(t *testing.T) {
+	cert := newAuthority(t).certificate([]string{"*.vaultwares.localhost", "*.vaultwares.com"})
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	secret := fmt.Sprintf("---\n{apiVersion: v1, kind: Secret, type: kubernetes.io/tls, metadata: {name: cert, namespace: default}, data: {tls.crt: %s, tls.key: %s}}\n",
+		encoded("CERTIFICATE", cert.Certificate[0]), encoded("PRIVATE KEY", key))
+	for names, flags := range map[string][]string{"v1": nil, "v2": {"XDSNameSchemeV2"}} {
+		t.Run(names, func(t *testing.T) {
+			g := startEnvoyGateway(t, flags...)
+			t.Run("HTTP", func(t *testing.T) { g.twoListeners(t, names, "") })
+			g.secret = secret
+			t.Run("HTTPS", func(t *testing.T) { g.twoListeners(t, names, ":tls") })
+		})
+	}
+}
+
+// twoListeners are one for each of the API's hosts; ends is ":tls" where they end TLS.
+func (g *envoyGateway) twoListeners(t *testing.T, names, ends string) {
+	scheme, protocol, wanted := "http", "HTTP", 1
+	if ends != "" {
+		scheme, wanted = "https", 2 // in each chain of filters
+		protocol = "HTTPS, tls: {mode: Terminate, certificateRefs: [{name: cert}]}"
+	}
+	g.listeners = fmt.Sprintf(`{name: local, hostname: "*.vaultwares.localhost", port: PORT, protocol: %[1]s}, {name: com, hostname: "*.vaultwares.com", port: PORT, protocol: %[1]s}`, protocol)
+	g.apply(t, nil, "--names", names, "--chain", "paired", "--listener", "local:PORT"+ends, "--listener", "com:PORT"+ends)
+	if said := g.said(); strings.Contains(said, "ResourceNotFound") || strings.Contains(said, "Failed to process JSON patches") {
+		t.Error("a patch was refused")
+	}
+	for _, name := range []string{gatewayStrips, gatewayLimits} {
+		if got := strings.Count(g.listenerAt(t, g.port), `"name": "`+name+`"`); got != wanted {
+			t.Errorf("%s is there %d times, want %d", name, got, wanted)
+		}
+	}
+	key := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read").Key
+	for i, host := range []string{"api.vaultwares.localhost", "api.vaultwares.com"} {
+		a := g.send(t, "GET", scheme+"://"+host+":"+g.port+"/v1/devices", key, "X-Echo-Header: X-RateLimit-Remaining: 4711")
+		if got, want := a.header.Values("X-RateLimit-Remaining"), fmt.Sprint(59-i); a.status != 200 || len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %d, left %v, want %s", host, a.status, got, want)
+		}
 	}
 }
 
@@ -447,14 +525,28 @@ spec:
 			key := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read").Key
 			for _, left := range []string{"59", "58"} {
 				a := g.get(t, "/v1/devices", append(forged, key)...)
-				if a.status != 200 || a.header.Get("X-RateLimit-Remaining") != left || strings.Contains(a.body, "evil") {
-					t.Errorf("got %d %v %s, want %s left", a.status, a.header, a.body, left)
+				if a.status != 200 || a.header.Get("X-RateLimit-Remaining") != left || strings.Contains(a.body, "evil") || strings.Contains(a.body, "x-sallyport-sid") {
+					t.Errorf("got %d %v %s, want %s left, and nothing of the client's own words", a.status, a.header, a.body, left)
 				}
 			}
 			bound := "X-API-Key: " + g.key(t, "vaultwares", "org_free", "--scopes", "devices:read", "--ip", "203.0.113.0/24").Key
 			if a := g.get(t, "/v1/devices", append(forged, bound)...); a.status != 403 {
 				t.Errorf("from an address that only the client tells: %d %s", a.status, a.body)
 			}
+		})
+	}
+}
+
+// C-G: who may have five requests in flight gets a place back with each that ends, by
+// an answer or because the client left: a patched listener tells of both.
+func TestEnvoyGatewayTellsOfWhatEnded(t *testing.T) {
+	g := startEnvoyGateway(t)
+	g.example = "cyberhaven"
+	for _, chain := range chains {
+		t.Run(chain, func(t *testing.T) {
+			g.apply(t, nil, "--chain", chain)
+			noDanger(t, "--admin", "http://"+g.admin(t))
+			g.inFlightComesBack(t, g.own)
 		})
 	}
 }

@@ -241,28 +241,29 @@ func TestIstioTellsOfWhatEnded(t *testing.T) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			r := istioCase{form: f, chain: "paired", example: "cyberhaven", ours: f.printed(t, "cyberhaven", "--workload", "app=vaultwares")}.start(t)
-			inFlightComesBack(t, r)
+			r.inFlightComesBack(t, r.own)
 		})
 	}
 }
 
-func inFlightComesBack(t *testing.T, r *istioRun) {
+// inFlightComesBack is about cyberhaven behind a proxy; own is where the gate's own Envoy has it.
+func (d *demo) inFlightComesBack(t *testing.T, own string) {
 	t.Helper()
 	tenant := "org_in_flight"
-	r.cli(t, "tenant", "create", "--api", "cyberhaven", "--id", tenant)
-	made := r.key(t, "cyberhaven", tenant, "--name", "one", "--role", "Administrator", "--expires", "30d")
-	token := r.token(t, r.own, made.Key)
-	url := r.APIs["cyberhaven"].URL + "/v2/incidents"
-	held := func() int { return r.inFlight(t, "cyberhaven", tenant, made.KeyID, "GET /v2/incidents") }
+	d.cli(t, "tenant", "create", "--api", "cyberhaven", "--id", tenant)
+	made := d.key(t, "cyberhaven", tenant, "--name", "one", "--role", "Administrator", "--expires", "30d")
+	token := d.token(t, own, made.Key)
+	url := d.APIs["cyberhaven"].URL + "/v2/incidents"
+	held := func() int { return d.inFlight(t, "cyberhaven", tenant, made.KeyID, "GET /v2/incidents") }
 	for _, end := range []string{"answered", "left"} {
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
 		statuses := make(chan int, 5)
 		for range 5 {
-			go func() { statuses <- r.status(ctx, url, token, "X-Echo-Delay: 2s") }()
+			go func() { statuses <- d.status(ctx, url, token, "X-Echo-Delay: 2s") }()
 		}
 		eventually(t, "five to be in flight", func() bool { return held() == 5 })
-		if a := r.send(t, "GET", url, token); a.status != 429 || !strings.Contains(a.body, "too_many_concurrent_requests") {
+		if a := d.send(t, "GET", url, token); a.status != 429 || !strings.Contains(a.body, "too_many_concurrent_requests") {
 			t.Errorf("the sixth: %d %s", a.status, a.body)
 		}
 		want := 200

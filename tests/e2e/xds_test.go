@@ -213,13 +213,19 @@ func (a *authority) sign(c *x509.Certificate, key **ecdsa.PrivateKey) []byte {
 	return der
 }
 
-// upstream starts one whose certificate is for names and addresses.
-func (a *authority) upstream(names []string, addresses ...net.IP) *httptest.Server {
+// certificate makes one for names and addresses.
+func (a *authority) certificate(names []string, addresses ...net.IP) tls.Certificate {
 	a.t.Helper()
 	var key *ecdsa.PrivateKey
 	der := a.sign(&x509.Certificate{DNSNames: names, IPAddresses: addresses}, &key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// upstream starts one whose certificate is for names and addresses.
+func (a *authority) upstream(names []string, addresses ...net.IP) *httptest.Server {
+	a.t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.certificate(names, addresses...)}}
 	s.StartTLS()
 	a.t.Cleanup(s.Close)
 	return s
