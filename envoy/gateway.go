@@ -84,6 +84,15 @@ func (o GatewayOptions) withDefaults(p *sallyport.Policy) GatewayOptions {
 	return o
 }
 
+// name is that of an object in another namespace than the Gateway's, perhaps.
+func (o GatewayOptions) name(parts ...string) string {
+	parts = slices.Insert(parts, 0, o.Gateway)
+	if o.GatewayNamespace != o.Namespace {
+		parts = slices.Insert(parts, 0, o.GatewayNamespace)
+	}
+	return objectName(parts...)
+}
+
 // gatewayView is what the template is executed on.
 type gatewayView struct {
 	*view
@@ -97,6 +106,14 @@ type gatewayView struct {
 
 // Backoff is how long a call waits before it is tried again for the first time.
 func (v gatewayView) Backoff() time.Duration { return backoff(v.Timeouts.Check) }
+
+// Name is that of what is about the Gateway as a whole.
+func (v gatewayView) Name() string { return objectName(v.Gateway.Gateway) }
+
+// GrantName is the name of what lets the objects name our Services.
+func (v gatewayView) GrantName() string {
+	return v.Gateway.name(v.Gateway.Service, v.Gateway.Namespace)
+}
 
 // AnyServes reports whether there is an HTTPRoute to us.
 func (v gatewayView) AnyServes() bool {
@@ -219,7 +236,7 @@ func (b *builder) guarded(p *sallyport.Policy, o GatewayOptions) (list []guarded
 		if len(api.Hosts) == 0 {
 			continue
 		}
-		one := guardedAPI{Name: api.Name, Policy: kubernetesName("sallyport-" + api.Name), Hosts: api.Hosts, Routes: routes[api.Name]}
+		one := guardedAPI{Name: api.Name, Policy: o.name(api.Name), Hosts: api.Hosts, Routes: routes[api.Name]}
 		if len(one.Routes) == 0 {
 			one.Routes = []string{kubernetesName(api.Name)}
 		}
@@ -232,9 +249,6 @@ func (b *builder) guarded(p *sallyport.Policy, o GatewayOptions) (list []guarded
 			}
 		}
 		one.Remove = b.bound(route{}, api).Remove
-		if i := slices.IndexFunc(list, func(other guardedAPI) bool { return other.Policy == one.Policy }); i >= 0 {
-			b.fault("api %s: its objects would be called as those of %s are: %s", api.Name, list[i].Name, one.Policy)
-		}
 		list = append(list, one)
 	}
 	if len(list) == 0 {

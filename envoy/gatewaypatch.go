@@ -108,7 +108,7 @@ func (v gatewayView) filterPatches() (list []patch, err error) {
 	}
 	for _, api := range v.Guarded {
 		// Between the slashes stands the policy's kind, or nothing: some ways to get an object lose it.
-		here := fmt.Sprintf("..http_filters[?(@.name=~'^envoy[.]filters[.]http[.]ext_authz/[a-z]*/%s/%s$')].typed_config", v.Gateway.Namespace, api.Policy)
+		here := fmt.Sprintf("..http_filters[?(@.name=~'^envoy[.]filters[.]http[.]ext_authz/[a-z]*/%s/%s$')].typed_config", v.Gateway.Namespace, strings.ReplaceAll(api.Policy, ".", "[.]"))
 		of := "Of the filter that " + api.Policy + " becomes: "
 		list = append(list,
 			patch{JSONPath: here, Path: "/status_on_error", Value: "{code: InsufficientStorage}",

@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -128,6 +130,21 @@ type istioView struct {
 
 type label struct{ Key, Value string }
 
+// labelled is the name of what is for the pods with v's labels.
+func (v *istioView) labelled() string {
+	var parts []string
+	for _, l := range v.Labels {
+		parts = append(parts, l.Key, l.Value)
+	}
+	return objectName(parts...)
+}
+
+// RouteName is the name of an HTTPRoute to us.
+func (v istioView) RouteName(api servedAPI) string { return objectName(v.Istio.Gateway, api.Name) }
+
+// GrantName is the name of what lets the HTTPRoutes lead to us.
+func (v istioView) GrantName() string { return objectName(v.ServiceName, v.Namespace) }
+
 // ownRoute is a route to what we serve ourselves, for some hosts.
 type ownRoute struct {
 	route
@@ -140,8 +157,6 @@ type servedAPI struct {
 	Hosts   []string
 	Matches []pathMatch
 }
-
-func (s servedAPI) RouteName() string { return kubernetesName("sallyport-" + s.Name) }
 
 type pathMatch struct{ Type, Value, Method string }
 
@@ -205,7 +220,7 @@ func (b *builder) istioPart(p *sallyport.Policy, part IstioPart, v istioView) (s
 	o := v.Istio
 	common := *v.view
 	v.view, v.Context = &common, "GATEWAY"
-	v.Name, v.Namespace = "sallyport", o.Namespace
+	v.Namespace = o.Namespace
 	common.Source = true // as the gateway's own settings tell it
 	v.Referenced = v.ServiceNamespace + "/" + o.Service
 	switch part {
@@ -218,21 +233,22 @@ func (b *builder) istioPart(p *sallyport.Policy, part IstioPart, v istioView) (s
 	case IstioGateway:
 		v.Comment = "For the pods of a gateway, by their labels."
 		v.Labels = b.labels("selector", o.Selector)
+		v.Name = v.labelled()
 	case IstioGatewayAPI:
 		v.Comment = "For a Gateway of the Gateway API, whose proxies Istio makes."
-		v.Name, v.Kind, v.Target = "sallyport-"+o.Gateway, "Gateway", o.Gateway
+		v.Name, v.Kind, v.Target = objectName(o.Gateway), "Gateway", o.Gateway
 	case IstioWorkload:
 		v.Comment = "For the sidecars of pods, by their labels: what comes in. Where a Sidecar object limits what they know, it must import\n# the host " + o.Service + "."
 		v.Context, v.Namespace, v.Referenced = "SIDECAR_INBOUND", o.WorkloadNamespace, ""
-		v.Name = "sallyport-workload"
 		v.Labels = b.labels("workload", o.Workload)
+		v.Name = v.labelled()
 		common.Source = o.TrustedHops > 0 // else the connection's: whoever is in the mesh may write X-Forwarded-For
 		v.Own = b.ownRoutes(p, fmt.Sprintf("outbound|%d||%s", o.HTTPPort, o.Service))
 	case IstioWaypoint:
 		v.Comment = "For a waypoint. Without one, ztunnel asks nobody."
 		v.Context, v.Namespace = "SIDECAR_INBOUND", o.WorkloadNamespace // a waypoint has no context of its own that istiod knows
 		v.Listener = "main_internal"                                    // connect_terminate ends the tunnels that requests come in, and asks nobody who calls
-		v.Name, v.Kind, v.Target = "sallyport-"+o.Waypoint, "Gateway", o.Waypoint
+		v.Name, v.Kind, v.Target = objectName(o.Waypoint), "Gateway", o.Waypoint
 		common.Source = o.TrustedHops > 0
 		v.Own = b.ownRoutes(p, fmt.Sprintf("outbound|%d||%s", o.HTTPPort, o.Service))
 	}
@@ -389,6 +405,23 @@ var (
 	labelValues     = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 	notInNames      = regexp.MustCompile(`[^-a-z0-9]+`)
 )
+
+// objectName names an object of ours by what it is about, so that what is printed for
+// one gateway, workload or API does not take the place of what was for another, which
+// would then be open.
+func objectName(parts ...string) string {
+	name, exact := "sallyport", true
+	for _, part := range parts {
+		plain := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(part), "-"), "-")
+		name, exact = name+"."+plain, exact && plain == part
+	}
+	const most, hashed = 253, 8
+	if exact && len(name) <= most {
+		return name
+	}
+	hash := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return strings.TrimRight(name[:min(len(name), most-1-hashed)], "-.") + "." + hex.EncodeToString(hash[:hashed/2])
+}
 
 // kubernetesName is the nearest to s that Kubernetes takes for a name.
 func kubernetesName(s string) string {

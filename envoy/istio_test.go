@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -152,15 +153,51 @@ func TestIstioPartsAreChosen(t *testing.T) {
 		parts []IstioPart
 		want  string
 	}{
-		{[]IstioPart{IstioGateway}, "AuthorizationPolicy istio-system/sallyport, EnvoyFilter istio-system/sallyport"},
-		{[]IstioPart{IstioGatewayAPI}, "AuthorizationPolicy istio-system/sallyport-ingress, EnvoyFilter istio-system/sallyport-ingress"},
-		{[]IstioPart{IstioRoutes}, "HTTPRoute istio-system/sallyport-orders, ReferenceGrant sallyport/sallyport-istio-system"},
-		{[]IstioPart{IstioWaypoint, IstioWorkload}, "AuthorizationPolicy default/sallyport-workload, EnvoyFilter default/sallyport-workload, " +
-			"AuthorizationPolicy default/sallyport-waypoint, EnvoyFilter default/sallyport-waypoint"},
+		{[]IstioPart{IstioGateway}, "AuthorizationPolicy istio-system/sallyport.istio.ingressgateway, EnvoyFilter istio-system/sallyport.istio.ingressgateway"},
+		{[]IstioPart{IstioGatewayAPI}, "AuthorizationPolicy istio-system/sallyport.ingress, EnvoyFilter istio-system/sallyport.ingress"},
+		{[]IstioPart{IstioRoutes}, "HTTPRoute istio-system/sallyport.ingress.orders, ReferenceGrant sallyport/sallyport.sallyport.istio-system"},
+		{[]IstioPart{IstioWaypoint, IstioWorkload}, "AuthorizationPolicy default/sallyport.app.orders, EnvoyFilter default/sallyport.app.orders, " +
+			"AuthorizationPolicy default/sallyport.waypoint, EnvoyFilter default/sallyport.waypoint"},
 		{[]IstioPart{IstioLocal}, "ServiceEntry istio-system/sallyport-sallyport-svc-cluster-local"},
 	} {
 		if got := kinds(c.parts...); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.parts, got, c.want)
+		}
+	}
+}
+
+// What is printed for one gateway or workload must not take the place of what is there
+// for another, which nobody would be asked about then: every name is another one.
+func TestObjectsOfDifferentThingsHaveDifferentNames(t *testing.T) {
+	names := map[string]string{}
+	add := func(what, name string) {
+		t.Helper()
+		if other, taken := names[name]; taken {
+			t.Errorf("%s and %s are both called %s", what, other, name)
+		}
+		if names[name] = what; len(name) > 253 || !subdomains.MatchString(name) || strings.Contains(name, "..") {
+			t.Errorf("%s: Kubernetes takes no %q", what, name)
+		}
+	}
+	long := strings.Repeat("x", 63)
+	for _, selector := range []string{
+		"app=orders", "app=stock", "App=orders", "app=Orders", "app=or_ders", "app=or.ders", "app=or-ders", "app=or,ders=x", "app-or=ders",
+		"app.kubernetes.io/name=orders", "app.kubernetes.io.name=orders", "app-kubernetes-io-name=orders", "istio=edge,tier=public", "istio=edge-tier,public=x",
+		strings.Repeat(long+".", 3) + "x/" + long + "=" + long, strings.Repeat(long+".", 3) + "y/" + long + "=" + long,
+	} {
+		b := new(builder)
+		v := istioView{Labels: b.labels("selector", selector)}
+		if len(b.faults) > 0 {
+			t.Fatal(b.faults)
+		}
+		add(selector, v.labelled())
+	}
+	for _, v := range []gatewayView{
+		{Gateway: GatewayOptions{Gateway: "a", GatewayNamespace: "n", Namespace: "n"}}, {Gateway: GatewayOptions{Gateway: "b", GatewayNamespace: "n", Namespace: "n"}},
+		{Gateway: GatewayOptions{Gateway: "a", GatewayNamespace: "m", Namespace: "n"}},
+	} {
+		for _, api := range []string{"orders", "a-b", "a_b", "b"} {
+			add(fmt.Sprintf("%+v %s", v.Gateway, api), v.Gateway.name(api))
 		}
 	}
 }

@@ -361,7 +361,7 @@ func TestIstioKeepsThePromises(t *testing.T) {
 		for _, chain := range chains {
 			t.Run(f.name+"/"+chain, func(t *testing.T) {
 				r := istioCase{form: f, chain: chain}.start(t)
-				got := staticOf(t, r.proxy.Admin(), r.places)
+				got := staticOf(t, r.proxy.Admin(), r.places, map[string]any{"chain": chain, "source": "x-sallyport-source"})
 				golden := filepath.Join("testdata", "istio", "golden", f.name+"-"+chain+".json")
 				if *update {
 					if err := os.WriteFile(golden, got, 0o644); err != nil {
@@ -409,8 +409,9 @@ func TestIstioGoldenConfigurations(t *testing.T) {
 }
 
 // staticOf is what a running Envoy was told by its control plane, as a bootstrap
-// that needs none, with the places that differ from run to run left open.
-func staticOf(t *testing.T, admin string, places istioPlaces) []byte {
+// that needs none, with the places that differ from run to run left open. extensions are
+// the routes' context extensions, which Envoy keeps to itself.
+func staticOf(t *testing.T, admin string, places istioPlaces, extensions map[string]any) []byte {
 	t.Helper()
 	resp, err := http.Get("http://" + admin + "/config_dump?include_eds")
 	if err != nil {
@@ -466,6 +467,13 @@ func staticOf(t *testing.T, admin string, places istioPlaces) []byte {
 			if name, ok := deep(o, "rds", "route_config_name").(string); ok {
 				delete(o, "rds")
 				o["route_config"] = routes[name]
+			}
+			if told, ok := o["context_extensions"].(map[string]any); ok {
+				for name, value := range told {
+					if value == "[redacted]" && extensions[name] != nil {
+						told[name] = extensions[name]
+					}
+				}
 			}
 		})
 	}

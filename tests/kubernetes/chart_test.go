@@ -186,7 +186,10 @@ func TestTheChartRefusesWhatWouldNotRun(t *testing.T) {
 		"a volume of no size":      {good, "persistence: {size: ''}", "/persistence/size"},
 		"two on one file":          {good, "replicas: 2", "replicas: 2, but the store is a file of one process"},
 		"scaling on one file":      {good, "autoscaling: {enabled: true}", "autoscaling.enabled: the store is a file of one process"},
-		"a secret without pepper":  {good, "secret: {data: {admin-token: x}}", "secret.data.pepper: at least 32 bytes"},
+		"a pepper in a folder":     {strings.Replace(good, "/run/secrets/sallyport/pepper", "/run/secrets/sallyport/a/pepper", 1), "", "pepper must be {file: "},
+		"a secret without token":   {good, "secret: {data: {pepper: x}}", "secret.data.admin-token: admin.token is read from there"},
+		"a pepper of another name": {strings.Replace(good, "/run/secrets/sallyport/pepper", "/run/secrets/sallyport/p2", 1), "secret: {data: {pepper: x, admin-token: t}}", "secret.data.p2: pepper is read from there"},
+		"a secret without pepper":  {good, "secret: {data: {admin-token: x}}", "secret.data.pepper: pepper is read from there: at least 32 bytes"},
 		"a form that there is not": {good, "envoy: {form: sidecar}", "'none', 'deployment', 'pod'"},
 		"a word that there is not": {good, "imagePullPolicy: Always", "imagePullPolicy"},
 		"a port that is none":      {good, "envoy: {service: {port: 0}}", "/envoy/service/port"},
@@ -230,6 +233,41 @@ func TestOnlyTheBalancerComes(t *testing.T) {
 		}
 		if i := p.Spec.Ingress; len(i) != 1 || len(i[0].Ports) != 1 || i[0].Ports[0].Port.StrVal != "gateway" || len(i[0].From) != 1 || i[0].From[0].IPBlock.CIDR != "10.0.0.0/24" {
 			t.Errorf("form %s: got %+v", form, i)
+		}
+	}
+}
+
+// Who has installed it is told what his own configuration needs, and what nobody keeps away.
+func TestNotesAreOfTheConfigurationInForce(t *testing.T) {
+	config := exampleConfig(t)
+	const pepper, token = "{file: /run/secrets/sallyport/pepper}", "/run/secrets/sallyport/admin-token"
+	other := strings.Replace(strings.Replace(config, pepper, "{file: /run/secrets/sallyport/salt}", 1), token, "/run/secrets/sallyport/first.token", 1)
+	for name, c := range map[string]struct {
+		config, values string
+		want           []string
+		not            string
+	}{
+		"as it comes": {config, "", []string{"--from-literal=pepper=", "--from-literal=admin-token=", "{.data.admin-token}"}, "networkPolicy"},
+		"other names": {other, "", []string{"--from-literal=salt=", "--from-literal=first.token=", `{.data.first\.token}`}, "admin-token"},
+		"two peppers": {strings.Replace(config, pepper, "[{version: 2, file: /run/secrets/sallyport/new}, {version: 1, file: /run/secrets/sallyport/pepper}]", 1), "",
+			[]string{"new, pepper,", "under admin-token."}, "from-literal"},
+		"ours":            {config, "secret: {data: {pepper: x, admin-token: t}}", []string{"{.data.admin-token}"}, "It starts once"},
+		"open":            {config, "networkPolicy: {enabled: false}", []string{"networkPolicy.enabled is false"}, "trustedHops"},
+		"open to forgers": {config, "networkPolicy: {enabled: false}\nenvoy: {form: deployment, trustedHops: 2}", []string{"networkPolicy.enabled is false", "envoy.trustedHops is 2"}, "\n\n\n"},
+	} {
+		files, err := render(t, c.config, c.values)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		notes := files["NOTES.txt"]
+		for _, want := range c.want {
+			if !strings.Contains(notes, want) {
+				t.Errorf("%s: no %s in\n%s", name, want, notes)
+			}
+		}
+		if strings.Contains(notes, c.not) {
+			t.Errorf("%s: %q stands in\n%s", name, c.not, notes)
 		}
 	}
 }

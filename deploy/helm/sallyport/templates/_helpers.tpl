@@ -49,8 +49,20 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- /* Where the configuration reads a secret from: the server would not start without a pepper, and print a token of its own. */ -}}
 {{- define "sallyport.checkSecret" -}}
-{{- if not (and (kindIs "map" .of) (hasPrefix "/run/secrets/sallyport/" (toString .of.file))) }}
+{{- if not (and (kindIs "map" .of) (regexMatch "^/run/secrets/sallyport/[-._a-zA-Z0-9]+$" (toString .of.file))) }}
 {{- fail (printf "config: %s must be {file: /run/secrets/sallyport/%s}: there the Secret is" .path .key) }}{{ end }}
+{{- if and .data (not (index .data (base .of.file))) }}
+{{- fail (printf "secret.data.%s: %s is read from there: %s" (base .of.file) .path .hint) }}{{ end }}
+{{- end }}
+
+{{- /* The Secret's keys of peppers, the first one that is used, and of the admin's token. */ -}}
+{{- define "sallyport.peppers" -}}
+{{- $c := (fromYaml .Values.config).pepper }}
+{{- range $i, $p := ternary $c (list $c) (kindIs "slice" $c) }}{{ if $i }} {{ end }}{{ base $p.file }}{{ end }}
+{{- end }}
+
+{{- define "sallyport.adminToken" -}}
+{{ base (fromYaml .Values.config).admin.token.file }}
 {{- end }}
 
 {{- /* What a configuration must say of itself, to fit what is mounted. */ -}}
@@ -70,9 +82,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if and (include "sallyport.single" .) (gt (int .Values.replicas) 1) }}{{ fail (printf "replicas: %d, but the store is a file of one process: 1, or a store that replicas share" (int .Values.replicas)) }}{{ end }}
 {{- if and (include "sallyport.single" .) .Values.autoscaling.enabled }}{{ fail "autoscaling.enabled: the store is a file of one process: false, or a store that replicas share" }}{{ end }}
 {{- range (ternary $c.pepper (list $c.pepper) (and (kindIs "slice" $c.pepper) (gt (len $c.pepper) 0))) }}
-{{- include "sallyport.checkSecret" (dict "path" "pepper" "key" "pepper" "of" .) }}{{ end }}
-{{- include "sallyport.checkSecret" (dict "path" "admin.token" "key" "admin-token" "of" (ternary $c.admin dict (kindIs "map" $c.admin)).token) }}
+{{- include "sallyport.checkSecret" (dict "path" "pepper" "key" "pepper" "of" . "data" $.Values.secret.data "hint" "at least 32 bytes, such as from: openssl rand -base64 32") }}{{ end }}
+{{- include "sallyport.checkSecret" (dict "path" "admin.token" "key" "admin-token" "of" (ternary $c.admin dict (kindIs "map" $c.admin)).token "data" .Values.secret.data "hint" "such as from: openssl rand -hex 32") }}
 {{- if and (gt (int .Values.envoy.trustedHops) 0) (ne .Values.envoy.form "none") .Values.networkPolicy.enabled (not .Values.networkPolicy.gateway) }}
 {{- fail (printf "envoy.trustedHops is %d, and networkPolicy.gateway names nobody: whoever came to Envoy by another way than the balancer would write its own address. Name the balancer there, such as {ipBlock: {cidr: 10.0.0.0/24}}" (int .Values.envoy.trustedHops)) }}{{ end }}
-{{- if and .Values.secret.data (not .Values.secret.data.pepper) }}{{ fail "secret.data.pepper: at least 32 bytes, such as from: openssl rand -base64 32" }}{{ end }}
 {{- end }}
