@@ -327,9 +327,14 @@ func (e *examination) restrict(m manager, authz int) {
 					e.find(Danger, "asked-by-path", m.where, "name what nobody is asked about instead (notPaths, notHosts), and nothing else: `sallyport envoy istio`",
 						"policy %s names the paths, hosts or methods that Check is asked about: what is spelt in another way, such as //api or /API, passes unasked", name)
 				}
-				if prefix := openPrefix(permission, false); prefix != "" {
-					e.find(Danger, "open-by-prefix", m.where, "notHosts with each port by itself, as `sallyport envoy istio --open-host` prints",
-						"policy %s leaves open whatever host begins with %q: Envoy routes by what is left of the last colon, so behind that a client may write a guarded host", name, prefix)
+				for _, matcher := range leftOpen(permission, false) {
+					if matcher.host {
+						e.find(Danger, "open-by-pattern", m.where, "notHosts with each host by itself, and each port, as `sallyport envoy istio --open-host` prints",
+							"policy %s leaves open every host that matches %q: Envoy routes by what is left of the last colon, so a client can write an open host and a guarded one in one", name, matcher.pattern)
+						continue
+					}
+					e.find(Fault, "open-by-pattern", m.where, "notPaths with each path by itself, as `sallyport envoy istio --open-path` prints",
+						"policy %s leaves open every path that matches %q: /open/..%%2fv1 may be one, which many servers read as /v1", name, matcher.pattern)
 				}
 			}
 		}
@@ -363,22 +368,40 @@ func named(v any, left bool) bool {
 	return false
 }
 
-// openPrefix is what a host begins with that an RBAC permission leaves out, or "".
-func openPrefix(v any, left bool) (found string) {
+// open is a pattern of hosts or paths that nobody is asked about.
+type open struct {
+	pattern string
+	host    bool
+}
+
+// leftOpen lists the patterns of hosts and paths that an RBAC permission leaves out,
+// but for those that match one alone.
+func leftOpen(v any, left bool) (all []open) {
 	switch v := v.(type) {
 	case tree:
-		if prefix := text(v, "header", "string_match", "prefix"); left && prefix != "" && text(v, "header", "name") == ":authority" {
-			return prefix
+		matcher, host := object(v, "url_path", "path"), false
+		if header := object(v, "header"); text(header, "name") == ":authority" {
+			matcher, host = object(header, "string_match"), true
 		}
-		for key, below := range v {
-			found = max(found, openPrefix(below, left != (key == "not_rule"))) // one of several, always the same
+		if left {
+			for _, kind := range []string{"prefix", "suffix", "contains"} {
+				if pattern := text(matcher, kind); pattern != "" {
+					return []open{{pattern, host}}
+				}
+			}
+			if pattern := text(matcher, "safe_regex", "regex"); pattern != "" {
+				return []open{{pattern, host}}
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			all = append(all, leftOpen(v[key], left != (key == "not_rule"))...)
 		}
 	case []any:
 		for _, below := range v {
-			found = max(found, openPrefix(below, left))
+			all = append(all, leftOpen(below, left)...)
 		}
 	}
-	return found
+	return all
 }
 
 // hosts are the virtual hosts and routes, as far as they change who is asked.

@@ -273,20 +273,28 @@ func TestTrapsOfRoutesAndMeshes(t *testing.T) {
 			t.Errorf("want %q, got %q: %+v", want, got, found)
 		}
 	}
-	// A host with whatever is behind it is open for hosts that it does not lead to.
-	host := func(match string) tree {
-		return tree{"or_rules": tree{"rules": []any{tree{"header": tree{"name": ":authority", "string_match": tree{match: "www.open.test:", "ignore_case": true}}}}}}
+	// A pattern of hosts is open for hosts that it does not lead to.
+	host := func(match string, value any) tree {
+		return tree{"or_rules": tree{"rules": []any{tree{"header": tree{"name": ":authority", "string_match": tree{match: value, "ignore_case": true}}}}}}
 	}
-	for match, want := range map[string]string{"prefix": "open-by-prefix", "exact": ""} {
-		if found, err := Examine(change(t, dump, istio(tree{"not_rule": host(match)})), "", nil); err != nil || strings.Join(ids(found), " ") != want {
+	for match, c := range map[string]struct {
+		value any
+		want  string
+	}{"prefix": {"www.open.test:", "open-by-pattern"}, "suffix": {".open.test", "open-by-pattern"}, "safe_regex": {tree{"regex": ".+"}, "open-by-pattern"}, "exact": {"www.open.test:80", ""}} {
+		found, err := Examine(change(t, dump, istio(tree{"not_rule": host(match, c.value)})), "", nil)
+		if err != nil || strings.Join(ids(found), " ") != c.want || c.want != "" && found[0].Severity != Danger {
 			t.Errorf("%s: %+v %v", match, found, err)
 		}
 	}
-	if found, err := Examine(change(t, dump, istio(host("prefix"))), "", nil); err != nil || strings.Join(ids(found), " ") != "asked-by-path" {
+	if found, err := Examine(change(t, dump, istio(host("prefix", "api."))), "", nil); err != nil || strings.Join(ids(found), " ") != "asked-by-path" {
 		t.Errorf("hosts that are asked about: %+v %v", found, err)
 	}
 	// What is left out by a rule is no list of what is asked about.
-	for name, rule := range map[string]any{"notPaths": tree{"not_rule": path}, "any": tree{"any": true}} {
+	if found, err := Examine(change(t, dump, istio(tree{"not_rule": path})), "", nil); err != nil || len(found) != 1 || found[0].ID != "open-by-pattern" || found[0].Severity != Fault {
+		t.Errorf("paths that are open: %+v %v", found, err)
+	}
+	one := tree{"or_rules": tree{"rules": []any{tree{"url_path": tree{"path": tree{"exact": "/healthz"}}}}}}
+	for name, rule := range map[string]any{"notPaths": tree{"not_rule": one}, "any": tree{"any": true}} {
 		if found, err := Examine(change(t, dump, istio(rule)), "", nil); err != nil || len(found) > 0 {
 			t.Errorf("%s: %+v %v", name, found, err)
 		}

@@ -99,6 +99,24 @@ func TestIstioOpensAHostAndNoOther(t *testing.T) {
 	}
 }
 
+// What Istio's documentation says of ports in hosts is a way round, and so is a wildcard:
+// the doctor tells who has written one.
+func TestIstioOpenPatternsOfHostsAreFound(t *testing.T) {
+	f := istioForms[0]
+	for pattern, host := range map[string]string{"www.open.test:*": "www.open.test:api.vaultwares.com:80", "*.open.test": "api.vaultwares.com:80.open.test"} {
+		ours := bytes.Replace(f.printed(t, "vaultwares"), []byte("rules: [{}]"), []byte(`rules: [{to: [{operation: {notHosts: ["`+pattern+`"]}}]}]`), 1)
+		more := []byte(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: all, namespace: default}, spec: {hosts: ["*"], gateways: [istio-system/ingress],
+  http: [{route: [{destination: {host: vaultwares.default.svc.cluster.local, port: {number: 8080}}}]}]}}`)
+		r := istioCase{form: f, chain: "paired", ours: ours, more: [][]byte{more}}.start(t)
+		if status, asked := raw(t, "127.0.0.1:"+r.places.Listen, host, "/v1/devices"); status != 200 || asked || len(r.upstream.take()) != 1 {
+			t.Errorf("%s: %d, Check was asked: %v; this way round is gone, and so may what the doctor says of it", pattern, status, asked)
+		}
+		if said := doctor(t, 1, "--admin", "http://"+r.proxy.Admin()); !strings.Contains(said, "open-by-pattern") {
+			t.Errorf("%s: the doctor says\n%s", pattern, said)
+		}
+	}
+}
+
 func (r *istioRun) roundabout(t *testing.T) (open []string) {
 	t.Helper()
 	return r.upstream.roundabout(t, "127.0.0.1:"+r.places.Listen)
